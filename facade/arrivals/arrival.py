@@ -1,25 +1,33 @@
-"""A blob while it arrives, as its readers see it: how far they may read, and the bytes.
+"""A blob while it arrives, as its readers see it: what they may read, and the bytes.
 
-The last piece is held back until digest and length agree, whichever process finds that out.
+It is filled in the order in which its readers wait for it. What an answer holds back until digest
+and length agree, `Want` says; whichever process finds that out.
 """
 
 import asyncio
 import math
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Final, Protocol
 
 from attrs import define, field
 
 from facade.arrivals.arrival_state import ArrivalMachine
+from facade.arrivals.gaps import Fetched, is_near
+from facade.arrivals.marked_ranges import MarkedRanges
+from facade.arrivals.want import Ends, Want
 from facade.errors import PullError
 from facade.loop.thread_work import close_in_thread, finish_in_thread
 from facade.store.arriving_file import ArrivingFile
 from facade.store.cached_open import AT_ONCE
 from facade.store.ingest_file import FollowedIngest
 from facade.store.inode import Inode
+from facade.store.marked_devices import note_marked
 from facade.store.page_cache_read import READ_BYTES
 from facade.store.shared_pieces import BlobReaders
-from facade.values.piece import PIECE_BYTES, Piece
+from facade.values.coverage import Coverage
+from facade.values.piece import Piece, WrongBytesError
 from shared.oci import RepositoryName
 
 POLL_SECONDS: Final = 0.02  # another process does not tell of its progress, so it is looked at
@@ -50,7 +58,15 @@ class Arrival(Protocol):
 
     @property
     def reached(self) -> int:
-        """Bytes that have come, counted in whole pieces with checksums."""
+        """The end of its beginning that has come, counted in whole pieces with checksums."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether digest and length agree, as far as was seen."""
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether nothing more of it may be sent: its bytes were wrong, or may have been."""
 
     @property
     def repository(self) -> RepositoryName:
@@ -58,25 +74,32 @@ class Arrival(Protocol):
 
     @property
     def inode(self) -> Inode:
-        """The growing file. A new attempt has another one."""
+        """The file that is filled. A new attempt has another one."""
 
-    def want(self, end: int | None) -> None:
-        """Note that a reader wants the bytes before `end`; None: all there are."""
+    def want(self, want: Want) -> None:
+        """Note that a reader wants some of it, until it leaves."""
 
-    async def readable_beyond(self, offset: int) -> int:
-        """Wait until bytes after `offset` may be sent; return the end of what may be.
+    def leave(self, want: Want) -> None:
+        """Note that a reader wants no more of it."""
 
-        Raises `ArrivalEndedError` if they will not come, or were wrong, and `OSError`.
+    async def sendable(self, want: Want) -> int:
+        """Wait until bytes from `want.at` on may be sent; return the end of what may be.
+
+        If the blob is proven, that is the end of the blob. Raises `ArrivalEndedError` if they will
+        not come, or were wrong, and `OSError`.
         """
 
+    async def note_marked(self, device: str) -> None:
+        """Note that a device is sent bytes of it that nobody could verify yet."""
+
     def read_nowait(self, offset: int, count: int) -> Piece | None:
-        """Return at most `count` bytes that may be sent; None if the read would have to wait.
+        """Return at most `count` bytes that have come; None if the read would have to wait.
 
         Raises `OSError`, also if the bytes are not what came.
         """
 
     async def read(self, offset: int, count: int) -> memoryview:
-        """Return `count` bytes that may be sent; raise `OSError` as `read_nowait` does."""
+        """Return `count` bytes that have come; raise `OSError` as `read_nowait` does."""
 
 
 @define(eq=False)
@@ -87,14 +110,15 @@ class Progress:
     repository: RepositoryName
     machine: ArrivalMachine  # of its flight, which alone advances it, and then tells
     readers: BlobReaders = field(factory=BlobReaders)
-    reached: int = field(init=False)
-    # Bytes of the beginning that readers want; infinite: all of them.
-    wanted: float = field(default=0, init=False)
+    come: Coverage = field(factory=Coverage)  # and may be read
+    marked: MarkedRanges | None = None  # None: nobody notes them
+    asked: Coverage = field(factory=Coverage, init=False)  # by anybody who is or was here
+    is_asked_whole: bool = field(default=False, init=False)
+    wants: dict[Want, None] = field(factory=dict, init=False)
+    streams: list[Fetched] = field(factory=list, init=False)  # those that bring it now
+    hungry: asyncio.Event = field(factory=asyncio.Event, init=False)  # other bytes are wanted
+    _waits: Iterator[int] = field(factory=count, init=False)
     _moved: asyncio.Event = field(factory=asyncio.Event, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Begin with what a dead process left."""
-        self.reached = self.file.checked
 
     @property
     def length(self) -> int | None:
@@ -102,31 +126,92 @@ class Progress:
         return self.file.length
 
     @property
+    def reached(self) -> int:
+        """The end of its beginning."""
+        return self.come.run_end(0)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether digest and length agree."""
+        return self.machine.is_proven
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether its bytes were wrong."""
+        return not self.is_proven and isinstance(self.machine.cause, WrongBytesError)
+
+    @property
     def inode(self) -> Inode:
-        """The file that grows."""
+        """The file that is filled."""
         return self.file.inode
 
-    def want(self, end: int | None) -> None:
-        """Note how far a reader wants it."""
-        self.wanted = max(self.wanted, math.inf if end is None else end)
+    @property
+    def wanted(self) -> float:
+        """How many bytes there will be if all comes that was asked for; infinite: all of it."""
+        if self.is_asked_whole or self.length is None:
+            return math.inf
+        missing = sum(
+            gap_end - gap
+            for first, end in self.asked
+            for gap, gap_end in self.come.gaps(first, end)
+        )
+        return self.come.count + missing
 
-    def advance(self) -> None:
-        """Note that more has come."""
-        self.reached = self.file.checked
+    def want(self, want: Want) -> None:
+        """Note what a reader wants."""
+        self.wants[want] = None
+        self.is_asked_whole = self.is_asked_whole or want.needs_all
+        self._stir(want)
+
+    def leave(self, want: Want) -> None:
+        """Note that it wants no more."""
+        if self.wants.pop(want, self) is None:
+            self.is_asked_whole = self.is_asked_whole or want.needs_all
+            self.asked.add(want.first, want.wanted_end or 0)
+            self.hungry.set()
+
+    def advance(self, first: int, end: int) -> None:
+        """Note that these bytes have come, with their checksums."""
+        self.come.add(first, end)
         self.tell()
 
-    async def readable_beyond(self, offset: int) -> int:
+    async def sendable(self, want: Want) -> int:
         """Wait as `Arrival` says."""
-        while True:
-            is_proven, failure = self.machine.is_proven, self.machine.cause
-            limit = _limit(self.reached, self.length, is_proven=is_proven)
-            if limit > offset or is_proven:
-                return limit
-            if isinstance(failure, StoreGaveUpError):
-                raise StoreGaveUpError from failure.__cause__
-            if failure is not None:
-                raise ArrivalEndedError from failure
-            await self._moved.wait()
+        try:
+            while True:
+                if self.is_proven:
+                    return self.length or 0
+                if not self.is_wrong:
+                    come_to = self.come.run_end(want.at)
+                    limit = want.sendable(come_to, self.come.count, self.length)
+                    if limit > want.at:
+                        return limit
+                self._raise_failure()
+                if want.waits_since is None:
+                    want.waits_since = next(self._waits)
+                self._stir(want)
+                await self._moved.wait()
+        finally:
+            want.waits_since = None
+
+    async def note_marked(self, device: str) -> None:
+        """Note it for the log."""
+        if self.marked is not None:
+            await self.marked.note(device)
+
+    def _raise_failure(self) -> None:
+        failure = self.machine.cause
+        if isinstance(failure, StoreGaveUpError):
+            raise StoreGaveUpError from failure.__cause__
+        if failure is not None:
+            raise ArrivalEndedError from failure
+
+    def _stir(self, want: Want) -> None:
+        """Have other bytes fetched, unless the next ones come soon anyhow."""
+        come_to = self.come.run_end(want.at)
+        is_held_back = want.end is not None and come_to >= (want.wanted_end or 0)
+        if not (self.streams if is_held_back else is_near(come_to, self.streams)):
+            self.hungry.set()
 
     def read_nowait(self, offset: int, count: int) -> Piece | None:
         """Return bytes of the growing file, to a multiple of `READ_BYTES` at most.
@@ -156,10 +241,11 @@ class Progress:
 
 @define(eq=False)
 class FollowedArrival:
-    """A download of another process, followed through the file system."""
+    """A download of another process, followed through the file system. For one reader."""
 
     _ingest: FollowedIngest
     _blob: Path
+    is_proven: bool = field(default=False, init=False)
 
     @property
     def length(self) -> int | None:
@@ -168,8 +254,16 @@ class FollowedArrival:
 
     @property
     def reached(self) -> int:
-        """Bytes that have come."""
-        return self._ingest.file.checked
+        """The end of its beginning."""
+        file, reached = self._ingest.file, 0
+        while (end := file.run_end(reached)) > reached:
+            reached = end
+        return reached
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it was given up: why, only its owner knows."""
+        return not self.is_proven and self._ingest.file.is_unlinked
 
     @property
     def repository(self) -> RepositoryName:
@@ -178,31 +272,51 @@ class FollowedArrival:
 
     @property
     def inode(self) -> Inode:
-        """The file that grows."""
+        """The file that is filled."""
         return self._ingest.file.inode
 
-    def want(self, end: int | None) -> None:
-        """Note nothing: the other process goes on for its own readers."""
+    def want(self, want: Want) -> None:
+        """Tell its owner."""
+        self._tell(want)
 
-    async def readable_beyond(self, offset: int) -> int:
+    def leave(self, want: Want) -> None:
+        """Note nothing: with the file, what was told is closed."""
+
+    async def sendable(self, want: Want) -> int:
         """Wait as `Arrival` says."""
         while True:
             # In this order: if it was proven before, it cannot have been discarded since.
             file = self._ingest.file
-            if is_proven := await self._is_proven():
+            self.is_proven = self.is_proven or await self._look_for_proof()
+            if self.is_proven:
                 file.end()
-            limit = _limit(file.checked, file.length, is_proven=is_proven)
-            if is_proven or limit > offset:
+                return file.length or 0
+            is_unlinked = file.is_unlinked
+            limit = want.sendable(file.run_end(want.at), file.allocated, file.length)
+            if limit > want.at and not (is_unlinked and want.ends is Ends.WITH_ITS_BYTES):
                 return limit
-            if file.is_unlinked:
+            if is_unlinked:
                 # The disk was full, or the bytes were wrong. Who goes on with upstream's bytes
                 # hashes all of them.
                 raise StoreGaveUpError
-            if not file.has_owner and not await self._is_proven():
+            if not file.has_owner and not await self._look_for_proof():
                 raise OwnerDiedError
+            self._tell(want)
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _is_proven(self) -> bool:
+    async def note_marked(self, device: str) -> None:
+        """Note it where its owner finds it."""
+        await finish_in_thread(note_marked, self._ingest.folder, device)
+
+    def _tell(self, want: Want) -> None:
+        if self._ingest.told is None or self.length is None:
+            return
+        if want.needs_all:
+            self._ingest.told.tell_all()
+        else:
+            self._ingest.told.tell(want.at, want.wanted_end or self.length)
+
+    async def _look_for_proof(self) -> bool:
         try:
             return self._ingest.is_proven(self._blob, AT_ONCE)
         except BlockingIOError:
@@ -218,10 +332,4 @@ class FollowedArrival:
 
     def close(self) -> None:
         """Close the file."""
-        close_in_thread(ArrivingFile.close, self._ingest.file)
-
-
-def _limit(reached: int, length: int | None, *, is_proven: bool) -> int:
-    """Return the end of what may be sent: without the last piece until the blob is proven."""
-    end = reached if length is None else length
-    return end if is_proven else min(reached, end - PIECE_BYTES)
+        close_in_thread(FollowedIngest.close, self._ingest)

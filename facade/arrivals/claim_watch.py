@@ -45,7 +45,7 @@ class ClaimWatch:
 
     async def is_asked_to_make_way(self) -> bool:
         """Return True once the arrival has to give up its room; False if it cannot be watched."""
-        self._size = self._ingest.size
+        self._size = self._ingest.allocated
         while True:
             await asyncio.sleep(self._times.look_seconds)
             try:
@@ -65,7 +65,7 @@ class ClaimWatch:
         if await finish_in_thread(self._is_asked):
             return True
         if time.monotonic() - self._began_at >= self._times.window_seconds:
-            size = self._ingest.size
+            size = self._ingest.allocated
             is_slow = size - self._size < self._times.slow_bytes
             self._size, self._began_at = size, time.monotonic()
             await finish_in_thread(self._mark, is_slow)

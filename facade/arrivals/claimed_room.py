@@ -71,7 +71,7 @@ class ClaimedRoom:
             await finish_in_thread(self._let_go_of_spare)
 
     def _let_go_of_spare(self) -> None:
-        size = self._ingest.size
+        size = self._ingest.allocated
         if size < self._claimed:
             self._ingest.claim(size)
             self._claimed = size

@@ -56,7 +56,7 @@ _BREAKS: Final = (
     ServerError,
     UpstreamTimeoutError,
 )
-_ASKING_FOR_PATIENCE: Final = (CircuitOpenError, NotNowError, RateLimitedError, ServerError)
+ASKING_FOR_PATIENCE: Final = (CircuitOpenError, NotNowError, RateLimitedError, ServerError)
 _log = get_logger("facade.download")
 
 Settle = Callable[[], Awaitable[None]]
@@ -139,7 +139,7 @@ class Download:
                     break
                 await self._ask_for_the_next_part()
             except UpstreamError as error:
-                if not _is_break(error):
+                if not is_break(error):
                     raise
                 if await self._has_all():
                     break  # only the end of the framing is missing
@@ -185,7 +185,7 @@ class Download:
         try:
             await self._resume()
         except UpstreamError as again:
-            if not _is_break(again):
+            if not is_break(again):
                 raise
             self._body = _Body(BrokenBody(again))
 
@@ -200,7 +200,7 @@ class Download:
             try:
                 await self._resume()
             except UpstreamError as error:
-                if not (_says_nothing(error) and await self._may_resume(error)):
+                if not (says_nothing(error) and await self._may_resume(error)):
                     raise
             else:
                 return
@@ -216,6 +216,11 @@ class Download:
         await self._resume()
         async for chunk in self._body.chunks:
             yield chunk
+
+    @property
+    def answer(self) -> AsyncIterator[bytes] | None:
+        """The body of its first answer, if that said how long the blob is, for who resumes it."""
+        return None if self._is_told or self.length is None else self._body.chunks
 
     async def close(self) -> None:
         """Let go of upstream's answer. Reading on asks again."""
@@ -235,7 +240,7 @@ class Download:
             reason=type(error).__name__,
         )
         ceiling = min(self._first_resume_delay * 2**self._failures, MAX_RESUME_DELAY_SECONDS)
-        asked = error.retry_after if isinstance(error, _ASKING_FOR_PATIENCE) else None
+        asked = error.retry_after if isinstance(error, ASKING_FOR_PATIENCE) else None
         await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
         return True
 
@@ -311,12 +316,12 @@ class Download:
                 yield rest
 
 
-def _is_break(error: UpstreamError) -> bool:
+def is_break(error: UpstreamError) -> bool:
     """Tell whether a failure is a break, worth another try. Any other is an answer."""
-    return isinstance(error, _BREAKS) or _says_nothing(error)
+    return isinstance(error, _BREAKS) or says_nothing(error)
 
 
-def _says_nothing(error: UpstreamError) -> bool:
+def says_nothing(error: UpstreamError) -> bool:
     """Tell whether the registry itself has not said no.
 
     A store behind a redirect refuses a link that has expired, and the registry gives a new one.

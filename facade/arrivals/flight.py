@@ -16,7 +16,7 @@ import errno
 import math
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import islice
 from typing import Final
 
@@ -26,16 +26,20 @@ from facade.arrivals.arrival import Progress, StoreGaveUpError
 from facade.arrivals.arrival_state import ArrivalMachine, ArrivalState
 from facade.arrivals.claim_watch import ClaimWatch, WatchTimes
 from facade.arrivals.claimed_room import ClaimedRoom
-from facade.arrivals.download import (
-    Download,
-    continue_download,
-    download_behind,
-    open_download,
-    require_given_blob,
+from facade.arrivals.download import Download
+from facade.arrivals.filling import Filling
+from facade.arrivals.first_answer import (
+    HASHED_WHILE_OPEN_BYTES,
+    Answer,
+    Left,
+    first_answer,
+    resumed_answer,
+    resumed_in_order,
 )
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import GRACE_DEVICES, Grace
 from facade.arrivals.ingest_writer import IngestWriter
+from facade.arrivals.marked_ranges import MarkedRanges
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.errors import PullError
 from facade.loop.outcome import Failed
@@ -50,8 +54,12 @@ from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.arriving_file import ArrivingFile
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
-from facade.store.ingest_file import Announcement, OwnedIngest
+from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey, Right
+from facade.store.segment_writer import SegmentWriter
+from facade.store.wanted_spans import ToldWants
+from facade.values.byte_range import ByteRanges
+from facade.values.coverage import Coverage
 from facade.values.piece import WrongBytesError
 from shared.approved_connection import ApprovedConnection
 from shared.failures import without_frames
@@ -60,11 +68,8 @@ from shared.structured_log import get_logger
 from shared.supervised import tell_of_failure
 from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 
-# Up to so much that a dead owner left is hashed while upstream's answer stands open (60 ms). If
-# there is more, upstream is asked for the first byte, and for the rest once all is hashed (0.9 s a
-# GiB).
-HASHED_WHILE_OPEN_BYTES: Final = 64 * 1024 * 1024
 REHASHED_AT_ONCE: Final = 16  # times `REHASH_BYTES`: as long as a revocation may wait
+ELSEWHERE_SECONDS: Final = 0.5  # until it is looked again whether another process reads it
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted in addition, so that not each write has to
 
@@ -115,6 +120,7 @@ class Flight:
     _watch_times: WatchTimes
     _grace: Grace
     _budget: GatherBudget
+    _first: ByteRanges | None = None  # what the one who begins it wants first; None: all of it
     _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
     _progress: asyncio.Future[Progress | Failed] = field(init=False)
     _task: asyncio.Task[None] = field(init=False)
@@ -123,6 +129,8 @@ class Flight:
     _goes_on_to: float = field(default=math.inf, init=False)  # bytes, while nobody reads it
     _machine: ArrivalMachine = field(factory=ArrivalMachine, init=False)
     _room: ClaimedRoom = field(init=False)
+    _come_bytes: int = field(default=0, init=False)  # that the quota counts
+    _told: ToldWants | None = field(default=None, init=False)
     _makes_way: bool = field(default=False, init=False)
     length: int | None = field(default=None, init=False)  # that the registry said
     _is_stopped: bool = field(default=False, init=False)  # nobody reads it, say
@@ -207,8 +215,12 @@ class Flight:
         progress = self._begun
         if self._task.done():
             self._close(progress)
+        elif self._told is not None and self._told.is_some:  # readers of another process
+            self._grace_timer = asyncio.get_running_loop().call_later(
+                ELSEWHERE_SECONDS, self._last_one_left
+            )
         elif not self._machine.is_proven:
-            reached, wanted = (progress.reached, progress.wanted) if progress else (0, 0)
+            reached, wanted = (progress.come.count, progress.wanted) if progress else (0, 0)
             self._goes_on_to = self._grace.end(len(self._devices), reached, wanted)
             self._grace_timer = asyncio.get_running_loop().call_later(
                 self._grace.seconds, self._cancel
@@ -216,13 +228,13 @@ class Flight:
             self._end_grace()
 
     def _advance(self, progress: Progress) -> None:
-        progress.advance()
+        progress.advance(0, progress.file.checked)
         self._end_grace()
 
     def _end_grace(self) -> None:
         """Stop if nobody reads it and what was asked for has come, unless that is all of it."""
         progress = self._begun
-        reached, length = (progress.reached, progress.length) if progress else (0, None)
+        reached, length = (progress.come.count, progress.length) if progress else (0, None)
         if self._goes_on_to <= reached and reached != length:
             self._cancel()
 
@@ -237,12 +249,12 @@ class Flight:
             async with self._upstreams.lease(self._connection) as leased:
                 upstream = leased.asked_by(self._device)
                 with upstream.verifying(self.key.kind, self.repository, self.key.digest):
-                    async with self._download(upstream) as (download, inherited_bytes):
-                        await self._note_answer(download)
-                        progress = await self._begin(download.length, inherited_bytes)
-                        await self._receive(download, progress)
+                    async with self._answered(upstream) as answer:
+                        await self._note_answer(answer)
+                        progress = await self._begin(answer)
+                        await self._receive(answer, progress, upstream)
                 await self._prove(progress)
-            await finish(self._keep(download.verifier.taken))
+            await finish(self._keep(progress.length or 0))
             if len(self._devices) >= GRACE_DEVICES:
                 self._store.note_use(self.key.digest)  # it is not on probation any more
         except _ENDS as error:
@@ -262,30 +274,26 @@ class Flight:
                 self._end(failure)
 
     @asynccontextmanager
-    async def _download(self, upstream: Upstream) -> AsyncIterator[tuple[Download, int]]:
-        """Give the download, and how many bytes a dead owner left before it."""
-        announced, inherited_bytes = await finish_in_thread(_what_is_left, self._ingest)
-        if announced is None or not inherited_bytes:
-            async with open_download(upstream, self.repository, self.key.digest) as download:
-                yield download, 0
-            return
-        verifier = PieceVerifier(self.key.digest, announced.length)
-        behind = continue_download
-        if inherited_bytes > self._hashed_while_open and inherited_bytes != announced.length:
-            await require_given_blob(upstream, self.repository, self.key.digest)
-            behind = download_behind
-        async with behind(upstream, self.repository, verifier, inherited_bytes) as download:
-            _log.info("partial taken over", digest=self.key.digest, bytes=inherited_bytes)
-            yield download, inherited_bytes
+    async def _answered(self, upstream: Upstream) -> AsyncIterator[Answer]:
+        """Ask the registry for what is wanted first; give its answer."""
+        left = await finish_in_thread(_what_is_left, self._ingest)
+        async with AsyncExitStack() as stack:
+            if left is None:
+                yield await first_answer(upstream, self.right, self._first, stack)
+            elif left.length is None:
+                size, at_once = left.counted, self._hashed_while_open
+                yield await resumed_in_order(upstream, self.right, size, at_once, stack)
+            else:
+                yield await resumed_answer(upstream, self.right, left, self._first, stack)
 
-    async def _note_answer(self, download: Download) -> None:
+    async def _note_answer(self, answer: Answer) -> None:
         """Begin, unless the registry's answer alone proves the right to what is there already.
 
         Raises `NothingArrivesError` if the blob is stored, and `ArrivesElsewhereError`. An answer
         that may be a web page proves nothing. Then the bytes decide, as for any blob.
         """
-        self.length = download.length
-        if download.is_claim:
+        self.length = answer.length
+        if answer.is_claim:
             stored = await self._stored_length()
             if stored is not None and self.may_be(stored):
                 await finish_in_thread(
@@ -296,7 +304,7 @@ class Flight:
                 raise ArrivesElsewhereError(here)
         # In the same step: of several that are answered at once, one goes on.
         self._machine.advance(ArrivalState.ARRIVING)
-        if download.is_claim and (beside := await self._arrives_beside(self)) is not None:
+        if answer.is_claim and (beside := await self._arrives_beside(self)) is not None:
             raise ArrivesElsewhereError(beside)
 
     async def _stored_length(self) -> int | None:
@@ -314,14 +322,80 @@ class Flight:
         index = self._store.index
         return index.has_any_right(self.key) and not index.right(self.key, self.repository)
 
-    async def _begin(self, length: int | None, inherited_bytes: int) -> Progress:
+    async def _begin(self, answer: Answer) -> Progress:
         """Make room and let readers in, because upstream has said that they may read."""
-        await self._room.begin(length, inherited_bytes, self.repository)
-        file = self._ingest.reader(length)
-        readers = self._store.new_readers()
-        progress = Progress(file, self.repository, self._machine, readers)
+        self._come_bytes = answer.left_bytes
+        # Before it is announced: whoever follows it opens the same file.
+        self._told = await finish_in_thread(ToldWants.open, self._ingest.folder)
+        await self._room.begin(answer.length, answer.left_bytes, self.repository)
+        progress = Progress(
+            self._ingest.reader(answer.length),
+            self.repository,
+            self._machine,
+            self._store.new_readers(),
+            answer.come,
+            MarkedRanges(self.key.digest, self._ingest.folder),
+        )
         self._progress.set_result(progress)
         return progress
+
+    async def _receive(self, answer: Answer, progress: Progress, upstream: Upstream) -> None:
+        """Write what comes and let readers follow, until digest and length agree."""
+        watching = asyncio.create_task(self._make_way_when_asked())
+        try:
+            if answer.download is not None:
+                await self._receive_in_order(answer.download, progress)
+            elif answer.length is not None and self._told is not None:
+                await self._fill(answer, answer.length, self._told, progress, upstream)
+        finally:
+            watching.cancel()
+            await until_done(watching)  # it uses the file
+
+    async def _fill(
+        self, answer: Answer, length: int, told: ToldWants, progress: Progress, upstream: Upstream
+    ) -> None:
+        """Bring a blob of known length in whatever order it is waited for."""
+        filling = Filling(
+            upstream,
+            self.repository,
+            PieceVerifier(self.key.digest, length),
+            self._ingest,
+            progress,
+            told,
+            self._write_segment,
+            self._end_grace,
+            self._budget,
+            length,
+        )
+        await filling.fill(answer.span, has_ranges=answer.has_ranges)
+
+    async def _write_segment(
+        self, sink: SegmentWriter, write: Callable[[], None], count: int
+    ) -> None:
+        before = sink.new_bytes
+        async with self._room.made_for(self._come_bytes + count):
+            await self._write_or_relieve(write, count)
+            self._come_bytes += sink.new_bytes - before
+
+    async def _receive_in_order(self, download: Download, progress: Progress) -> None:
+        """Bring a blob of unknown length. What a dead owner left is hashed first.
+
+        Readers may read that meanwhile.
+        """
+        progress.advance(0, progress.file.checked)
+        await self._rehash(download.verifier)
+        verifier = download.verifier  # not the download, because that will hold the writer
+        writer = IngestWriter(
+            lambda chunks: self._append(chunks, verifier),
+            lambda: self._advance(progress),
+            budget=self._budget,
+        )
+        download.settle = writer.settle
+        try:
+            async for chunk in download.unverified_chunks():
+                await writer.put(chunk)
+        finally:
+            await writer.stop()
 
     async def _rehash(self, verifier: PieceVerifier) -> None:
         left = self._ingest.left()
@@ -335,28 +409,6 @@ class Flight:
         while await finish_in_thread(take_some):
             pass
 
-    async def _receive(self, download: Download, progress: Progress) -> None:
-        """Write what comes and let readers follow, until digest and length agree.
-
-        What a dead owner left is hashed first. Readers may read it meanwhile.
-        """
-        await self._rehash(download.verifier)
-        verifier = download.verifier  # not the download, because that will hold the writer
-        writer = IngestWriter(
-            lambda chunks: self._append(chunks, verifier),
-            lambda: self._advance(progress),
-            budget=self._budget,
-        )
-        download.settle = writer.settle
-        watching = asyncio.create_task(self._make_way_when_asked())
-        try:
-            async for chunk in download.unverified_chunks():
-                await writer.put(chunk)
-        finally:
-            watching.cancel()
-            await writer.stop()
-            await until_done(watching)  # it uses the file
-
     async def _make_way_when_asked(self) -> None:
         watch = ClaimWatch(self.key.digest, self._ingest, self._room, self._watch_times)
         if not await watch.is_asked_to_make_way():
@@ -368,12 +420,16 @@ class Flight:
     async def _append(self, chunks: list[bytes], verifier: PieceVerifier) -> None:
         size, count = self._ingest.size, sum(map(len, chunks))
         async with self._room.made_for(size + count):
-            try:
-                await finish_in_thread(self._write, chunks, size, verifier)
-            except OSError as error:
-                if error.errno not in DISK_FULL or not await self._relieves_disk(count):
-                    raise
-                await finish_in_thread(self._write, chunks, size, verifier)
+            await self._write_or_relieve(lambda: self._write(chunks, size, verifier), count)
+
+    async def _write_or_relieve(self, write: Callable[[], None], count: int) -> None:
+        """Write so many bytes; if the disk is full, once more after an eviction."""
+        try:
+            await finish_in_thread(write)
+        except OSError as error:
+            if error.errno not in DISK_FULL or not await self._relieves_disk(count):
+                raise
+            await finish_in_thread(write)
 
     def _write(self, chunks: list[bytes], from_size: int, verifier: PieceVerifier) -> None:
         """Write chunks after so many bytes, and hash them once all are written. Blocks."""
@@ -415,6 +471,11 @@ class Flight:
 
     async def _let_go(self, failure: Exception) -> None:
         """Let go of the file, unless it is stored."""
+        told, self._told = self._told, None
+        if told is not None:
+            close_in_thread(ToldWants.close, told)
+        if isinstance(failure, WrongBytesError):
+            await MarkedRanges(self.key.digest, self._ingest.folder).tell()
         if self._machine.state is ArrivalState.KEPT:
             return
         at_store = isinstance(failure, UpstreamError) and failure.at_store  # a link, perhaps
@@ -429,6 +490,11 @@ class Flight:
             close_in_thread(ArrivingFile.close, progress.file)
 
 
-def _what_is_left(ingest: OwnedIngest) -> tuple[Announcement | None, int]:
-    """Return what a dead owner announced, and how many bytes it left. Blocks."""
-    return ingest.announced, ingest.size
+def _what_is_left(ingest: OwnedIngest) -> Left | None:
+    """Return what a dead owner left. Blocks."""
+    announced, size = ingest.announced, ingest.size
+    if announced is None or not size:
+        return None
+    if announced.length is None:
+        return Left(None, Coverage(), size)
+    return Left(announced.length, ingest.come(announced.length), ingest.allocated)

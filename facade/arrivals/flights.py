@@ -22,13 +22,13 @@ from facade.arrivals.arrival import (
 )
 from facade.arrivals.claim_watch import WatchTimes
 from facade.arrivals.flight import (
-    HASHED_WHILE_OPEN_BYTES,
     ArrivesElsewhereError,
     Flight,
     NothingArrivesError,
 )
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
+from facade.arrivals.want import Want
 from facade.loop.thread_work import in_store_thread, open_in_thread
 from facade.registries.payer import FREE, PaidDownload
 from facade.registries.upstreams import Upstreams
@@ -36,6 +36,7 @@ from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import Announcement, FollowedIngest, OwnedIngest, is_owned
 from facade.store.inode import Inode
 from facade.store.layout import Right
+from facade.values.byte_range import ByteRanges
 from facade.values.piece import Piece
 from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
@@ -57,7 +58,7 @@ class _RejoiningArrival:
     _own: RepositoryName
     _arrival: Arrival
     _join: Callable[[], Awaitable[Arrival]]
-    _wanted: list[int | None] = field(factory=list, init=False)
+    _wants: dict[Want, None] = field(factory=dict, init=False)
 
     @property
     def length(self) -> int | None:
@@ -66,8 +67,18 @@ class _RejoiningArrival:
 
     @property
     def reached(self) -> int:
-        """Bytes that have come."""
+        """The end of its beginning."""
         return self._arrival.reached
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether digest and length agree."""
+        return self._arrival.is_proven
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether nothing more of it may be sent."""
+        return self._arrival.is_wrong
 
     @property
     def repository(self) -> RepositoryName:
@@ -76,21 +87,30 @@ class _RejoiningArrival:
 
     @property
     def inode(self) -> Inode:
-        """The file that grows."""
+        """The file that is filled."""
         return self._arrival.inode
 
-    def want(self, end: int | None) -> None:
-        """Note how far it is wanted, also for whoever takes over."""
-        self._wanted.append(end)
-        self._arrival.want(end)
+    def want(self, want: Want) -> None:
+        """Note what is wanted, also for whoever takes over."""
+        self._wants[want] = None
+        self._arrival.want(want)
 
-    async def readable_beyond(self, offset: int) -> int:
+    def leave(self, want: Want) -> None:
+        """Note that it is wanted no more."""
+        self._wants.pop(want, None)
+        self._arrival.leave(want)
+
+    async def sendable(self, want: Want) -> int:
         """Wait as `Arrival` says, also beyond the death of its owner."""
         while True:
             try:
-                return await self._arrival.readable_beyond(offset)
+                return await self._arrival.sendable(want)
             except OwnerDiedError:
                 await self._rejoin()
+
+    async def note_marked(self, device: str) -> None:
+        """Note it as `Arrival` says."""
+        await self._arrival.note_marked(device)
 
     async def _rejoin(self) -> None:
         if self._arrival.repository != self._own:
@@ -102,8 +122,8 @@ class _RejoiningArrival:
         if (arrival.length, arrival.inode) != (self.length, self.inode):
             raise StoreGaveUpError
         self._arrival = arrival
-        for end in self._wanted:
-            arrival.want(end)
+        for want in self._wants:
+            arrival.want(want)
 
     def read_nowait(self, offset: int, count: int) -> Piece | None:
         """Return bytes that may be sent, as `Arrival` says."""
@@ -122,7 +142,6 @@ class Flights:
     _upstreams: Upstreams
     _watch_times: WatchTimes = field(factory=WatchTimes)
     _grace: Grace = field(factory=Grace)
-    _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
     followers: int = field(default=0, init=False)  # readers that did not begin the download
     _budget: GatherBudget = field(factory=GatherBudget, init=False)
     _flights: dict[Right, Flight] = field(factory=dict, init=False)
@@ -137,17 +156,19 @@ class Flights:
         right: Right,
         pay: Pay,
         device: str = "",
+        first: ByteRanges | None = None,
     ) -> AsyncIterator[Arrival]:
         """Read along with the download of a blob; if there is none, pay for it and start it.
 
-        `device`: for whom. Taking over from a dead process is free, so that it is never refused in
-        the middle of an answer. Raises what keeps the download from beginning, what paying raises,
-        and `NothingArrivesError` if the reason is unknown or the blob is stored by now.
+        `device`: for whom. `first`: what of it is wanted first; None: all of it. Taking over from a
+        dead process is free, so that it is never refused in the middle of an answer. Raises what
+        keeps the download from beginning, what paying raises, and `NothingArrivesError` if the
+        reason is unknown or the blob is stored by now.
         """
         async with AsyncExitStack() as stack:  # a dead owner's file stays open: it may be read
 
             async def join_once(pay: Pay) -> Arrival:
-                flight = await self._flight(connection, right, pay)
+                flight = await self._flight(connection, right, pay, first)
                 try:
                     return await self._enter(flight, right, device, stack)
                 except ArrivesElsewhereError as elsewhere:
@@ -184,7 +205,7 @@ class Flights:
         return await self._enter(flight, right, device, stack)
 
     async def _flight(
-        self, connection: ApprovedConnection, right: Right, pay: Pay
+        self, connection: ApprovedConnection, right: Right, pay: Pay, first: ByteRanges | None
     ) -> Flight | None:
         """Return this process's flight, perhaps a new one; None if another process has it."""
         while True:
@@ -201,7 +222,7 @@ class Flights:
             else:
                 paid = await pay()
                 if not self._is_begun(right):
-                    return await self._begin(connection, right, paid)
+                    return await self._begin(connection, right, paid, first)
                 paid.give_back()  # another pull has begun it while this one waited to pay
 
     def _is_begun(self, right: Right) -> bool:
@@ -212,6 +233,7 @@ class Flights:
         connection: ApprovedConnection,
         right: Right,
         paid: PaidDownload,
+        first: ByteRanges | None,
     ) -> Flight | None:
         """Return a new flight; None, with nothing paid, if another process has it."""
         owned, begun = None, asyncio.Event()
@@ -244,7 +266,7 @@ class Flights:
             self._watch_times,
             self._grace,
             self._budget,
-            self._hashed_while_open,
+            first,
         )
         return flight
 
@@ -322,4 +344,4 @@ def _open_followed(folder: Path) -> FollowedIngest | None:
 
 def _close_followed(ingest: FollowedIngest | None) -> None:
     if ingest is not None:
-        ingest.file.close()
+        ingest.close()

@@ -3,7 +3,7 @@
 Its bytes follow the growing file. If the store gives up (because the disk is full, say), the answer
 goes on with upstream's bytes, and everything is hashed: what was sent, and what is still to come.
 If the file cannot be read, what was sent cannot be hashed. Then the answer is aborted, unless
-nothing was sent yet. A range far beyond what has come is passed on from upstream.
+nothing was sent yet.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from attrs import define, field
 from facade.arrivals.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
 from facade.arrivals.download import download_behind
 from facade.arrivals.verified_pieces import PieceVerifier, within
+from facade.arrivals.want import Want
 from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
-from facade.content.far_ranges import FarRanges
 from facade.content.not_kept import count_not_kept
 from facade.content.source import BlobPart, PullInProgress
 from facade.metrics.store_metrics import StoreMetrics
 from facade.values.byte_range import Span
-from facade.values.piece import Piece
+from facade.values.piece import PIECE_BYTES, Piece
 from shared.structured_log import get_logger
 
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of what came before the store gave up, at a time
@@ -36,7 +36,7 @@ class ArrivingBlob:
 
     _asked: PullInProgress
     _arrival: Arrival
-    _far_ranges: FarRanges
+    _may_be_unverified: bool  # whether a range may end before the blob is proven
     _stack: AsyncExitStack  # of the answer
     _metrics: StoreMetrics
     _has_given_up: bool = field(default=False, init=False)  # the store, while this was answered
@@ -53,23 +53,26 @@ class ArrivingBlob:
 
     @property
     def verifies_parts(self) -> bool:
-        """Whether nothing is relayed."""
-        return not self._far_ranges.enabled
+        """Whether each ends only when it is proven."""
+        is_short = self.length is not None and self.length <= PIECE_BYTES
+        return self._arrival.is_proven or is_short or not self._may_be_unverified
 
     async def whole(self) -> BlobPart:
         """Return all bytes as they come."""
-        self._arrival.want(None)
-        return BlobPart(ArrivingPieces(self._arrival, None, self._going_on))
+        return BlobPart(self._pieces(Want.whole(self._arrival.length)))
 
     async def part(self, span: Span) -> BlobPart:
-        """Return the bytes of a span as they come, or unverified if they are far ahead."""
-        if self._far_ranges.takes(self._asked.pull.digest, span, self._arrival.reached):
-            relay = self._far_ranges.relay(self._asked, span)
-            far = await self._stack.enter_async_context(relay)
-            if far is not None:
-                return BlobPart(far, is_verified=False)
-        self._arrival.want(span.end)
-        return BlobPart(ArrivingPieces(self._arrival, span, self._going_on))
+        """Return the bytes of a span as they come: marked, unless they are proven by its end."""
+        want = Want.part(span, may_be_unverified=self._may_be_unverified)
+        is_verified = self._arrival.is_proven or want.is_proven_before_it_ends
+        if not is_verified:
+            await self._arrival.note_marked(self._asked.payer.device)
+        return BlobPart(self._pieces(want), is_verified)
+
+    def _pieces(self, want: Want) -> ArrivingPieces:
+        self._arrival.want(want)
+        self._stack.callback(self._arrival.leave, want)
+        return ArrivingPieces(self._arrival, want, self._going_on)
 
     def _going_on(self, failure: ReadFailure, offset: int, end: int | None) -> AsyncIterator[Piece]:
         """Return the part of a span that the store will not have, or cannot give."""

@@ -1,9 +1,8 @@
-"""Far ranges of cold blobs: upstream's own range, passed on before anybody could verify it.
+"""Far ranges where nothing is stored: upstream's own range, passed on before it could be verified.
 
 A device that resumes near the end of a model of many GiB does not have to wait for the beginning.
 What it gets is marked as unverified; as always, it verifies the whole itself. There are at most two
-for each digest at once. Meanwhile the blob arrives from its beginning, and other devices wait for
-that.
+for each digest at once; others wait for the whole.
 """
 
 from collections import Counter
@@ -27,11 +26,11 @@ MAX_RELAYS: Final = 2  # per digest; upstream sends these bytes twice
 class FarRanges:
     """The relays of one process."""
 
-    enabled: bool
+    enabled: bool  # whether a range may end before its blob is proven
     _relayed: Counter[Digest] = field(factory=Counter, init=False)
 
     def takes(self, digest: Digest, span: Span, reached: int) -> bool:
-        """Tell whether a span of an arriving blob is to be relayed."""
+        """Tell whether a span of a blob of which so much has come is to be relayed."""
         is_far = span.first > reached + NEAR_BYTES
         return self.enabled and is_far and self._relayed[digest] < MAX_RELAYS
 

@@ -10,7 +10,7 @@ from facade.content.manifest import VerifiedManifest
 from facade.metrics.pull_metrics import PullSource
 from facade.registries.payer import PaidDownload, Payer
 from facade.registries.upstream import Upstream
-from facade.values.byte_range import Span
+from facade.values.byte_range import ByteRanges, Span
 from facade.values.piece import Piece
 from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
@@ -32,7 +32,7 @@ class BlobPart:
     """What a span of a blob is answered with."""
 
     pieces: AsyncIterator[Piece]  # `PiecesNowait`, too, if they are read from a file
-    is_verified: bool = True  # if not, passed on as upstream gives it: marked, and not to be cached
+    is_verified: bool = True  # if not, it may end before the blob is proven: it is marked
 
 
 class Blob(Protocol):
@@ -101,6 +101,7 @@ class PullInProgress(AuthorizedPull):
 
     _upstream: Upstream
     payer: Payer
+    first: ByteRanges | None = None  # what of a blob is wanted first; None: all of it
     origin: Origin = field(factory=Origin, eq=False)
 
     @property

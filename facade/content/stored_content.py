@@ -118,22 +118,29 @@ class StoredContent:
                     asked.origin.source = PullSource.STORE
                     return WarmBlob(self._store, blob, lambda: self._anew(asked, stack))
             with suppress(NothingArrivesError):  # it has just ended, or is stored: look again
-                return await self._arriving(asked, stack)
+                return await self._arriving(
+                    asked, stack, may_be_unverified=self._far_ranges.enabled
+                )
         return await stack.enter_async_context(self._streamed.blob(asked))
 
     async def _anew(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
-        """Bring a blob again whose stored bytes were rotten."""
+        """Bring a blob again whose stored bytes were rotten: its ranges were not to be marked."""
         with suppress(NothingArrivesError):
-            return await self._arriving(asked, stack)
+            return await self._arriving(asked, stack, may_be_unverified=False)
         return await stack.enter_async_context(self._streamed.blob(asked))
 
-    async def _arriving(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
+    async def _arriving(
+        self, asked: PullInProgress, stack: AsyncExitStack, *, may_be_unverified: bool
+    ) -> Blob:
         """Join its arrival, or pass it on if the store cannot take it."""
         right = right_of(asked)
         asked.origin.joins()  # unless this pull pays for it
+        first = asked.first if may_be_unverified else None
         try:
             arrival = await stack.enter_async_context(
-                self._flights.join(asked.connection, right, asked.pay_download, asked.payer.device)
+                self._flights.join(
+                    asked.connection, right, asked.pay_download, asked.payer.device, first
+                )
             )
         except (NoRoomError, StoreGaveUpError, OSError) as error:
             count_not_kept(self._store.metrics, error)
@@ -141,4 +148,4 @@ class StoredContent:
             return await stack.enter_async_context(self._streamed.blob(asked))
         if arrival.repository != right.repository:  # another one's download, after all
             asked.origin.joins()
-        return ArrivingBlob(asked, arrival, self._far_ranges, stack, self._store.metrics)
+        return ArrivingBlob(asked, arrival, may_be_unverified, stack, self._store.metrics)

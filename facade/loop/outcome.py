@@ -31,6 +31,10 @@ class Failed:
         """Return an instance to raise: a new one for each caller."""
         return without_frames(self._failure)
 
+    def is_a(self, kind: type[Exception]) -> bool:
+        """Tell whether it is of this class."""
+        return isinstance(self._failure, kind)
+
     @property
     def name(self) -> str:
         """The name of its class, for the log."""

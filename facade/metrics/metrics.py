@@ -177,7 +177,7 @@ class FacadeMetrics:
             ),
             Counter(
                 "facade_unverified_ranges",
-                "Far ranges of cold blobs that were relayed as upstream gave them",
+                "Ranges that were answered, marked, before their blob was proven",
                 registry=registry,
             ),
             Counter(

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from facade.answers.multipart_ranges import MultipartRanges
 from facade.arrivals.arrival import ArrivalEndedError
@@ -69,12 +69,12 @@ async def blob_body(
     spans = ranges.spans(blob.length) if ranges else None
     if spans is None or spans.is_wasteful or (len(spans) > 1 and not blob.gives_spans):
         response.content_length = blob.length
-        part = await blob.part(Span.whole(blob.length))
-        return _of_part(part, SeveralRanges.WHOLE if several else None)
+        return _of_part(await blob.whole(), SeveralRanges.WHOLE if several else None)
     response.set_status(HTTPStatus.PARTIAL_CONTENT)
     if len(spans) > 1:
         return _of_parts(response, MultipartRanges.of(spans, OCTET_STREAM), blob, turns)
     (span,) = spans
+    span = evolve(span, is_open=ranges is not None and ranges.is_open)
     response.headers["Content-Range"] = span.content_range
     response.content_length = span.count
     return _of_part(await blob.part(span), SeveralRanges.ONE if several else None)

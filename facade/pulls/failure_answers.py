@@ -28,6 +28,7 @@ from facade.answers.distribution_errors import (
     wrong_answer_lately,
 )
 from facade.arrivals.arrival import ArrivalEndedError
+from facade.arrivals.span_download import NoRangesError
 from facade.content.referrers import UnprovenReferrersError
 from facade.errors import PullError
 from facade.metrics.pull_metrics import NotAsked, RefusedBy
@@ -157,7 +158,13 @@ def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
             return EGRESS_REFUSED
         case UnexpectedStatusError():
             return ODD_STATUS
-        case WrongBytesError() | BrokenBodyError() | UnexpectedAnswerError() | ChallengeError():
+        case (
+            NoRangesError()
+            | WrongBytesError()
+            | BrokenBodyError()
+            | UnexpectedAnswerError()
+            | ChallengeError()
+        ):
             return WRONG_ANSWER
         case UnprovenReferrersError():
             return REFERRERS_UNPROVEN

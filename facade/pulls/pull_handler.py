@@ -222,6 +222,7 @@ class PullHandler:
             await self._device_requests.require_pace_of_ranges(
                 _connection_of(request), asked.payer.device, len(ranges.asked)
             )
+            asked = attrs.evolve(asked, first=ranges.beginning)
         async with self._content.blob(asked) as blob:
             response = web.StreamResponse(
                 headers=answer_headers(pull.digest, OCTET_STREAM, record.request_id)
@@ -232,7 +233,7 @@ class PullHandler:
                 self._metrics.pulls.answered_ranges(body.several)
             if not body.is_verified:
                 _mark_unverified(response)
-                record.reason = "ranges of a cold blob, perhaps relayed unverified"
+                record.reason = "ranges of a blob that is not proven yet"
                 self._metrics.unverified_ranges.inc()
             counted = self._counting(record, pull.kind, body.content_in)
             await relay(request, response, body.pieces, on_given=counted)

@@ -54,7 +54,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "snapshot_max_age": Meaning("for how long approvals are served while Postgres cannot be read"),
     "poll_interval": Meaning("how often Postgres is read when no notification comes"),
     "unverified_ranges": Meaning(
-        "whether a far range of a blob that still arrives is passed on, marked, before the proof"
+        "whether a range of a blob that still arrives is answered, marked, before the proof"
     ),
     "device_requests_per_second": Meaning(
         "requests that one device is answered in a second; after a rest, a minute's worth at once;"

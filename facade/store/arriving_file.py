@@ -13,20 +13,23 @@ from attrs import define
 
 from facade.errors import StoreFailedError
 from facade.store.file_lock import is_locked
-from facade.store.inode import Inode, inode_of, is_file_at
+from facade.store.inode import Inode, allocated_bytes, inode_of, is_file_at
 from facade.store.page_cache_read import read_at, read_nowait
 from facade.store.piece_checksums import (
+    CHECKED_BYTES,
     LENGTH_BYTES,
     checked_bytes,
     checked_span,
     checksums_span,
     have_checksums,
     length_header,
+    pieces_there,
 )
 from shared.own_files import open_own
 
 DATA: Final = "data"
 CHECKSUMS: Final = "checksums"
+LOOK_BYTES: Final = 4 * 1024 * 1024  # of what has come: a KiB of checksums
 
 
 class RottenArrivalError(StoreFailedError, OSError):
@@ -73,6 +76,33 @@ class ArrivingFile:
     def size(self) -> int:
         """How many bytes have come."""
         return os.fstat(self._data).st_size
+
+    @property
+    def allocated(self) -> int:
+        """How many bytes have come, wherever they lie: what nobody wrote takes no room."""
+        return allocated_bytes(self._data)
+
+    def run_end(self, offset: int) -> int:
+        """Return the end of what has come from an offset on, as far as a look shows.
+
+        Raises `OSError`.
+        """
+        start = offset - offset % CHECKED_BYTES
+        first, size = checksums_span(start, LOOK_BYTES)
+        there = pieces_there(os.pread(self._checksums, size, first))
+        run = there.index(False) if False in there else len(there)
+        end = start + run * CHECKED_BYTES
+        return max(offset, end if self.length is None else min(end, self.length))
+
+    def read_now(self, offset: int, count: int) -> memoryview:
+        """Return `count` of the checked bytes. Blocks; raises as `read` does."""
+        start, size = checked_span(offset, count, self.length)
+        content = os.pread(self._data, size, start)
+        first, checksums_size = checksums_span(start, size)
+        checksums = os.pread(self._checksums, checksums_size, first)
+        if len(content) != size:
+            raise RottenArrivalError("the file is shorter than it was")
+        return _checked(content, checksums)[offset - start :][:count]
 
     @property
     def is_unlinked(self) -> bool:

@@ -5,6 +5,7 @@ vanish when another descriptor of the same file is closed (fcntl(2)).
 """
 
 import fcntl
+import os
 import struct
 from typing import Final
 
@@ -34,9 +35,25 @@ def is_locked(descriptor: int) -> bool:
     return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
 
 
-def _set(descriptor: int, kind: int) -> bool:
+def lock_span_shared(descriptor: int, first: int, count: int) -> bool:
+    """Take a share of the lock of some bytes; False if somebody holds it exclusively."""
+    return _set(descriptor, fcntl.F_RDLCK, (os.SEEK_SET, first, count, 0))
+
+
+def first_lock(descriptor: int, first: int, count: int) -> tuple[int, int] | None:
+    """Return the first byte and the end of a lock that another open file holds on some bytes."""
+    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, first, count, 0)
+    kind, _, begins, length, _ = struct.unpack(
+        _FLOCK, fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    )
+    if kind == fcntl.F_UNLCK:
+        return None
+    return begins, begins + length if length else first + count
+
+
+def _set(descriptor: int, kind: int, span: tuple[int, int, int, int] = _WHOLE_FILE) -> bool:
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, *_WHOLE_FILE))
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, *span))
     except BlockingIOError:
         return False
     return True

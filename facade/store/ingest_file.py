@@ -1,13 +1,15 @@
-"""An arriving blob's folder: a growing file that is never rewritten, its owner, its proof.
+"""An arriving blob's folder: a file that is filled and never rewritten, its owner, its proof.
 
 State lives in the file system, so that every process of the machine sees it:
 
-- the lock on the file's inode shows that it has an owner, and the file's size its progress;
-- `checksums` shows what the bytes are, and `proof` that digest and length agreed;
+- the lock on the file's inode shows that it has an owner;
+- `checksums` shows which pieces have come, and what they are; `proof` that digest and length agree;
 - `slow` is there if it comes slowly, and `way` if somebody who found no room asks it to make way.
 
-Bytes are only appended. A new attempt is a new file, and readers of the old one see that it was
-unlinked. When an owner dies, its lock is gone, and anybody may take over at the size reached.
+A piece that has its checksum is not written again. If nobody knows how long the blob will be, bytes
+are only appended, and the file's size is its progress. A new attempt is a new file, and readers of
+the old one see that it was unlinked. When an owner dies, its lock is gone, and anybody may take
+over what has come.
 """
 
 import os
@@ -18,16 +20,27 @@ from typing import Final, Self
 
 from attrs import define, evolve, field, frozen
 
-from facade.store.arriving_file import CHECKSUMS, DATA, ArrivingFile, RottenArrivalError
+from facade.store.arriving_file import (
+    CHECKSUMS,
+    DATA,
+    LOOK_BYTES,
+    ArrivingFile,
+    RottenArrivalError,
+)
 from facade.store.cached_open import WAITING, Opening, read_whole
 from facade.store.file_lock import is_locked, lock_exclusively, lock_shared
 from facade.store.growing_checksums import GrowingChecksums, write_all
-from facade.store.inode import inode_of, is_file_at
+from facade.store.inode import allocated_bytes, inode_of, is_file_at
+from facade.store.piece_checksums import CHECKED_BYTES, checksums_span, pieces_there
+from facade.store.segment_writer import SegmentWriter
+from facade.store.wanted_spans import WANTED, ToldWant
+from facade.values.coverage import Coverage
 from shared.oci import RepositoryName
 from shared.own_files import DIRECTORY_MODE, FILE_MODE, open_own
 
 ANNOUNCEMENT, PROOF = "announcement", "proof"
 SLOW, WAY = "slow", "way"
+MARKED: Final = "marked"  # devices that were sent ranges of it before anybody could verify them
 UNKNOWN: Final = "?"
 NOBODY: Final = "-"
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of what a dead owner left, at a time
@@ -136,6 +149,32 @@ class OwnedIngest:
     def announced(self) -> Announcement | None:
         """What an earlier owner announced of what it left."""
         return Announcement.read(self.folder)
+
+    @property
+    def allocated(self) -> int:
+        """How many bytes have come, wherever they lie."""
+        return allocated_bytes(self.descriptor)
+
+    def come(self, length: int) -> Coverage:
+        """Return which checked pieces of a blob of this length have come. Blocks.
+
+        A piece is compared with its checksum when it is read.
+        """
+        come, size, start = Coverage(), self.size, 0
+        while start < min(length, size):
+            first, count = checksums_span(start, LOOK_BYTES)
+            there = pieces_there(os.pread(self._checksums.descriptor, count, first))
+            for place, is_there in enumerate(there):
+                piece = start + place * CHECKED_BYTES
+                end = min(length, piece + CHECKED_BYTES)
+                if is_there and end <= size:
+                    come.add(piece, end)
+            start += LOOK_BYTES
+        return come
+
+    def segment(self, first: int, length: int) -> SegmentWriter:
+        """Return what writes a segment of a blob of this length."""
+        return SegmentWriter(first, length, self.descriptor, self._checksums.descriptor)
 
     def announce(
         self,
@@ -260,6 +299,7 @@ class FollowedIngest:
     folder: Path
     announced: Announcement
     file: ArrivingFile
+    told: ToldWant | None  # None: its owner is of an earlier version, which does not look
 
     @classmethod
     def open(cls, folder: Path) -> Self | None:
@@ -268,9 +308,19 @@ class FollowedIngest:
         if announced is None:
             return None
         try:
-            return cls(folder, announced, ArrivingFile.open(folder, announced.length))
+            file = ArrivingFile.open(folder, announced.length)
         except FileNotFoundError:
             return None
+        told = None
+        with suppress(OSError):
+            told = ToldWant.open(folder)
+        return cls(folder, announced, file, told)
+
+    def close(self) -> None:
+        """Close everything."""
+        self.file.close()
+        if self.told is not None:
+            self.told.close()
 
     def is_proven(self, blob: Path, opening: Opening = WAITING) -> bool:
         """Tell whether digest and length agreed: by the proof, or by its place in the store.
@@ -308,7 +358,7 @@ def _length(text: str) -> int | None:
 
 
 def _forget(folder: Path) -> None:
-    _unlink(folder, PROOF, ANNOUNCEMENT, CHECKSUMS)
+    _unlink(folder, PROOF, ANNOUNCEMENT, CHECKSUMS, WANTED, MARKED)
     _unmark(folder)
 
 

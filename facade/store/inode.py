@@ -2,8 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 from attrs import frozen
+
+BLOCK_BYTES: Final = 512  # of `st_blocks`, whatever the file system's own are (stat(2))
 
 
 @frozen
@@ -23,3 +26,9 @@ def inode_of(file: int | Path) -> Inode:
 def is_file_at(descriptor: int, path: Path) -> bool:
     """Tell whether the open file is the one that lies there now; raise `OSError`."""
     return inode_of(descriptor) == inode_of(path)
+
+
+def allocated_bytes(descriptor: int) -> int:
+    """Return how many bytes an open file takes: of a sparse one, those that were written."""
+    status = os.fstat(descriptor)
+    return min(status.st_size, status.st_blocks * BLOCK_BYTES)

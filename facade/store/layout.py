@@ -1,9 +1,11 @@
 """Where everything lies in the cache folder.
 
 blobs/<algorithm>/<2 hex>/<hex>        complete and verified; beside it <hex>.xxh3
-ingest/<flight>-<repository>/data      arriving; beside it `announcement`, `checksums`, `proof`
-                                       once it is verified, `slow` if it comes slowly, and `way`
-                                       if it was asked to make way
+ingest/<flight>-<repository>/data      arriving, with gaps; beside it `announcement`, `checksums`,
+                                       `proof` once it is verified, `slow` if it comes slowly,
+                                       `way` if it was asked to make way, `wanted` with locks on
+                                       what other processes wait for, and `marked` with who was
+                                       sent ranges before the proof
 quarantine/                            what rotted, for a person to look at
 index.sqlite3                          who may read what, and what was used when
 <bytes>.quota.lock                     shared by the processes that may keep so many bytes

@@ -13,6 +13,7 @@ from facade.store.arriving_file import DATA
 from facade.store.failing_sector import passing_over_bad_places
 from facade.store.file_lock import is_locked
 from facade.store.ingest_file import SLOW, WAY, Announcement, OwnedIngest
+from facade.store.inode import allocated_bytes
 from shared.own_files import open_own
 
 RESUMED_WITHIN_SECONDS: Final = 3600.0  # after a restart, say; then blobs are worth more
@@ -92,7 +93,7 @@ def _drop(folder: Path) -> int:
     with passing_over_bad_places("drop a partial"):
         owned = OwnedIngest.acquire(folder)
         if owned is not None:
-            size = owned.size
+            size = owned.allocated
             owned.discard()
             freed = size
     return freed
@@ -111,7 +112,7 @@ def _told_claim(folder: Path) -> Claim | None:
 def _claim(folder: Path) -> Claim:
     descriptor = open_own(folder / DATA, os.O_RDONLY)
     try:
-        size, is_owned = os.fstat(descriptor).st_size, is_locked(descriptor)
+        size, is_owned = allocated_bytes(descriptor), is_locked(descriptor)
     finally:
         os.close(descriptor)
     announced = Announcement.read(folder)

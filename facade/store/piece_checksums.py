@@ -102,6 +102,16 @@ def checksums_span(start: int, count: int) -> tuple[int, int]:
     return LENGTH_BYTES + first * CHECKSUM_BYTES, pieces * CHECKSUM_BYTES
 
 
+def pieces_there(checksums: bytes | bytearray) -> list[bool]:
+    """Tell of each piece whether its checksum was written.
+
+    What was never written reads as zeros. A piece whose checksum is zero counts as missing: it is
+    fetched again by whoever takes over, and is read once the blob is proven.
+    """
+    starts = range(0, len(checksums), CHECKSUM_BYTES)
+    return [any(checksums[start : start + CHECKSUM_BYTES]) for start in starts]
+
+
 def have_checksums(content: bytes | bytearray, checksums: bytes | bytearray) -> bool:
     """Tell whether these are the checksums of all pieces of a content."""
     view = memoryview(content)

@@ -75,6 +75,17 @@ class ByteRanges:
         asked = tuple(pair for each in range_specs if (pair := _parsed(each)) is not None)
         return cls(asked) if asked and len(asked) == len(range_specs) else None
 
+    @property
+    def beginning(self) -> "ByteRanges":
+        """What is answered first of it."""
+        return ByteRanges(self.asked[:1])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is one range that names no end: nobody knows how much of it is wanted."""
+        ((first, last), *others) = self.asked
+        return first is not None and last is None and not others
+
     def spans(self, length: int) -> "Spans":
         """Return the satisfiable ones of a blob of this length; raise `UnsatisfiableRangeError`."""
         firsts, counts = array(_U64), array(_U64)
@@ -110,6 +121,7 @@ class Span:
     first: int
     count: int
     length: int  # of the whole blob
+    is_open: bool = False  # `first-`: nobody said how much of it is wanted
 
     @classmethod
     def whole(cls, length: int) -> "Span":

@@ -9,6 +9,10 @@ from typing import Final, Self
 
 from attrs import define, field
 
+from facade.store.arriving_file import CHECKSUMS
+from facade.store.piece_checksums import CHECKED_BYTES, LENGTH_BYTES, pieces_there
+from facade.values.coverage import Coverage
+
 LOOKS_SECONDS: Final = 0.003
 
 
@@ -27,8 +31,23 @@ def sizes(files: list[Path]) -> int:
     total = 0
     for path in files:
         with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
+            total += _taken(path.stat())
     return total
+
+
+def come(data: Path, length: int) -> Coverage:
+    """Return what of an arriving blob has come, with its checksums: that is not bought again."""
+    came, checksums = Coverage(), data.with_name(CHECKSUMS)
+    content = checksums.read_bytes()[LENGTH_BYTES:] if checksums.exists() else b""
+    for place, is_there in enumerate(pieces_there(content)):
+        if is_there:
+            came.add(place * CHECKED_BYTES, min(length, (place + 1) * CHECKED_BYTES))
+    return came
+
+
+def _taken(status: os.stat_result) -> int:
+    """Return how many bytes of a file were written: what arrives has gaps."""
+    return min(status.st_size, status.st_blocks * 512)
 
 
 def used_bytes(cache: Path) -> int:
@@ -43,7 +62,7 @@ def used_bytes(cache: Path) -> int:
             with contextlib.suppress(FileNotFoundError):
                 file = stack.enter_context(path.open("rb"))
                 status = os.fstat(file.fileno())
-                found[status.st_ino] = (file.fileno(), status.st_size)
+                found[status.st_ino] = (file.fileno(), _taken(status))
         return sum(size for file, size in found.values() if os.fstat(file).st_nlink)
 
 

@@ -1,5 +1,7 @@
 """A machine with a store, in this process: two facades' worth of it before simulated registries.
 
+Of the first one a range may end before its blob is proven, of the second one none.
+
 Locks of open file descriptions exclude one another within a process too, so two `BlobStore`s on
 one folder meet as two facades do. A crash is a copy of the folder taken in the middle: what a
 killed machine finds again, with nothing told and nothing cleaned.
@@ -33,7 +35,7 @@ from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
 from facade.store.file_lock import is_locked
 from facade.store.layout import FlightKey, Layout, Right
-from facade.values.byte_range import Span
+from facade.values.byte_range import ByteRanges, Span
 from facade.values.piece import WrongBytesError
 from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
@@ -121,6 +123,10 @@ class Host:
             )
 
 
+class Unverified(bytes):
+    """A range that was marked: a device holds the whole against the digest."""
+
+
 @frozen
 class Process:
     """One facade's part in the store."""
@@ -131,7 +137,7 @@ class Process:
     content: StoredContent
 
     @classmethod
-    def open(cls, folder: Path, quota: int, times: WatchTimes) -> Self:
+    def open(cls, folder: Path, quota: int, times: WatchTimes, *, may_be_unverified: bool) -> Self:
         """Open the store as a starting facade does."""
         store, upstreams = BlobStore.open(folder, quota), Upstreams(_make_upstream)
         flights = Flights(store, upstreams, times)
@@ -139,7 +145,7 @@ class Process:
             store,
             upstreams,
             flights,
-            StoredContent.of(store, flights, upstreams, FarRanges(enabled=True)),
+            StoredContent.of(store, flights, upstreams, FarRanges(enabled=may_be_unverified)),
         )
 
     async def land(self) -> None:
@@ -157,7 +163,8 @@ class Process:
         )
         try:
             async with self.upstreams.lease(host.connection) as upstream:
-                asked = PullInProgress(pull, host.connection, upstream, FREE)
+                first = ByteRanges(((span[0], span[1] - 1),)) if span else None
+                asked = PullInProgress(pull, host.connection, upstream, FREE, first)
                 if content.kind is Kind.MANIFEST:
                     manifest = await self.content.manifest(asked)
                     assert manifest.media_type == OCI_MANIFEST
@@ -169,21 +176,19 @@ class Process:
     async def _blob(self, asked: PullInProgress, span: tuple[int, int] | None) -> bytes:
         async with self.content.blob(asked) as blob:
             length = blob.length
-            if length is None:  # the whole is answered, and ends by itself
-                return (await _body(await blob.whole()))[slice(*span) if span else slice(None)]
-            first, end = span or (0, length)
-            if end > length:  # the whole is answered
-                wanted, cut = Span.whole(length), slice(first, end)
-            else:
-                wanted = Span(first, end - first, length)
-                cut = slice(None)
-            body = await _body(await blob.part(wanted))
+            if length is None or span is None or span[1] > length:
+                # The whole is answered, and ends by itself.
+                body = await _body(await blob.whole())
+                assert length in (None, len(body)), "a clean end, but not all of it"
+                return body[slice(*span) if span else slice(None)]
+            wanted = Span(span[0], span[1] - span[0], length)
+            part = await blob.part(wanted)
+            body = await _body(part)
             assert len(body) == wanted.end - wanted.first, "a clean end, but not all of it"
-            return body[cut]
+            return body if part.is_verified else Unverified(body)
 
 
 async def _body(part: BlobPart) -> bytes:
-    assert part.is_verified
     return b"".join([bytes(piece) async for piece in part.pieces])
 
 
@@ -277,7 +282,8 @@ class World:
         self._threads = ThreadPoolExecutor()
         asyncio.get_running_loop().set_default_executor(self._threads)
         self.processes = [
-            Process.open(self.folder, self.quota, self.times) for _ in range(PROCESSES)
+            Process.open(self.folder, self.quota, self.times, may_be_unverified=number == 0)
+            for number in range(PROCESSES)
         ]
 
     async def _close(self) -> None:

@@ -22,6 +22,7 @@ from shared.oci import Digest, Kind
 from tests.faults.extent import extent
 from tests.faults.report import FaultReport
 from tests.faults.stored_files import (
+    come,
     require_right_files,
     sizes,
     used_bytes,
@@ -177,12 +178,19 @@ class Rounds:
         self.stored += require_right_files(self.cache)
         assert used_bytes(self.cache) <= QUOTA
         left = [*self._left, victim]
-        self._left = [evolve(each, partial_bytes=self._reached(each)) for each in left]
+        self._left = [evolve(each, partial_bytes=self._come(each)) for each in left]
 
     def _reached(self, victim: Victim) -> int:
         """Return how much of a blob has come."""
+        return sizes(self._data_of(victim))
+
+    def _come(self, victim: Victim) -> int:
+        """Return how much of it has come with its checksums."""
+        return sum(come(each, victim.length).count for each in self._data_of(victim))
+
+    def _data_of(self, victim: Victim) -> list[Path]:
         key = FlightKey(self.access_key, Kind.BLOB, Digest.parse(victim.digest))
-        return sizes([each / "data" for each in Layout(self.cache).flights(key)])
+        return [each / "data" for each in Layout(self.cache).flights(key)]
 
     @property
     def seen(self) -> tuple[str, str]:

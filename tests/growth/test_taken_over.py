@@ -1,4 +1,4 @@
-"""What of a long partial is hashed while upstream's answer stands open: nothing."""
+"""What of a long partial of unknown length is hashed while upstream's answer is open: nothing."""
 
 import asyncio
 import hashlib
@@ -11,7 +11,8 @@ from attrs import define, field
 from typing_extensions import override
 
 from facade.arrivals.claim_watch import WatchTimes
-from facade.arrivals.flight import HASHED_WHILE_OPEN_BYTES, Flight
+from facade.arrivals.first_answer import HASHED_WHILE_OPEN_BYTES
+from facade.arrivals.flight import Flight
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
 from facade.registries.upstream import Upstream
@@ -20,6 +21,7 @@ from facade.store.blob_store import BlobStore
 from facade.store.ingest_file import OwnedIngest
 from shared.approved_connection import ApprovedConnection
 from tests.growth.measured import GROWTH, Growth, Sizes
+from tests.support.simulators.behaviour import Ranged
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.simulators.wire import RecordedRequest, Wire
 from tests.unit.facade.conftest import Connect, connect  # noqa: F401 - a fixture
@@ -30,6 +32,7 @@ SIZES: Final = Sizes(small=(8 * MIB, 16 * MIB, 32 * MIB), full=(128 * MIB, 512 *
 # Of the small ones not all is hashed while the answer stands open, either.
 WHILE_OPEN: Final = GROWTH.extent(1 * MIB, HASHED_WHILE_OPEN_BYTES)
 REST: Final = b"the rest"
+UNTOLD: Final = Ranged(names_length=False, names_total=False)
 
 
 @define(eq=False)
@@ -71,7 +74,7 @@ def leave(folder: Path, left: int) -> None:
     """Leave the beginning of a blob, as a process does that was killed; bytes of nothing."""
     ingest = OwnedIngest.acquire(folder)
     assert ingest is not None
-    ingest.announce(left + len(REST), APP, room=left)
+    ingest.announce(None, APP, room=left)
     for _ in range(left // MIB):
         ingest.append([bytes(MIB)])
     ingest.release()
@@ -101,7 +104,9 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
     for _ in range(left // MIB):
         hasher.update(bytes(MIB))
     hasher.update(REST)
-    right = right_to(registry.blob(bytes(left) + REST, digest=f"sha256:{hasher.hexdigest()}"))
+    right = right_to(
+        registry.blob(bytes(left) + REST, get=UNTOLD, digest=f"sha256:{hasher.hexdigest()}")
+    )
     async with store_of(folder) as store:
         await asyncio.to_thread(leave, store.layout.flight(right), left)
         ingest = await asyncio.to_thread(NotedIngest.acquire, store.layout.flight(right))
@@ -121,6 +126,7 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
             WatchTimes(),
             Grace(),
             GatherBudget(),
+            None,
             WHILE_OPEN,
         )
         await ended.wait()

@@ -109,16 +109,18 @@ async def test_ranges_are_exact(
     first: int,
     count: int,
 ) -> None:
-    """Of a blob that arrives and of one that is stored."""
+    """Of a blob that arrives, of one that is partly there, and of one that is stored."""
     digest = upstream.blob(LARGE)
     await connect(facade, writer, upstream)
     device = facade.device()
-    for _ in range(2):
+    for turn in range(3):
         answer = await device.get(pull_path(upstream, digest), Range=header)
         assert answer.status == 206
         assert answer.headers["Content-Range"] == f"bytes {first}-{first + count - 1}/{len(LARGE)}"
         assert answer.body == LARGE[first : first + count]
-        await stored(facade, digest)
+        if turn:
+            assert (await device.get(pull_path(upstream, digest))).body == LARGE
+            await stored(facade, digest)
 
 
 async def test_a_range_behind_the_end_is_refused_and_if_range_is_honoured(
@@ -229,20 +231,18 @@ async def test_wrong_bytes_are_not_kept_and_abort_their_followers(
     await eventually(is_right)
 
 
-async def test_a_range_of_wrong_bytes_never_ends_cleanly(
+async def test_a_range_of_wrong_bytes_is_marked_or_cut(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
 ) -> None:
-    """However far it is from the end: the whole blob is proven before the range's last piece."""
-    lies = [
-        upstream.blob(content, get=Answers(200, body=b"?" + content[1:]), head=Honest())
-        for content in (LARGE, LARGE[:-1])
-    ]
-    small, large = (pull_path(upstream, digest) for digest in lies)
+    """A closed range ends with its bytes, and is marked; one without an end waits for the proof."""
+    content = LARGE
+    digest = upstream.blob(content, get=Answers(200, body=b"?" + content[1:]), head=Honest())
     await connect(facade, writer, upstream)
-    device = facade.device()
-    assert (await device.get(small, Range="bytes=0-9")).status == 502
+    device, path = facade.device(), pull_path(upstream, digest)
+    marked = await device.get(path, Range="bytes=0-9")
+    assert (marked.status, marked.headers["Cache-Control"]) == (206, "no-store")
     with pytest.raises(aiohttp.ClientError):
-        await device.get(large, Range=f"bytes={PIECE_BYTES}-{3 * PIECE_BYTES}")
+        await device.get(path, Range=f"bytes={PIECE_BYTES}-")
 
 
 async def test_rot_is_quarantined_and_fetched_again(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from attrs import define, field
 
-from facade.arrivals.flight import HASHED_WHILE_OPEN_BYTES
 from facade.arrivals.flights import Flights
 from facade.arrivals.grace import Grace
 from facade.registries.upstream import Upstream
@@ -58,7 +57,6 @@ class Machine:
     connect: Connect
     folder: Path
     quota: int = 2**30
-    hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
     _processes: list[Process] = field(factory=list)
 
     def process(self, grace: Grace | None = None) -> Process:
@@ -72,7 +70,6 @@ class Machine:
             store,
             Upstreams(make),
             grace=grace or Grace(),
-            hashed_while_open=self.hashed_while_open,
         )
         self._processes.append(Process(store, flights))
         return self._processes[-1]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from facade.arrivals.arrival import ArrivalEndedError, Progress, StoreGaveUpError
 from facade.arrivals.arrival_state import ArrivalMachine, ArrivalState
+from facade.arrivals.want import Want
 from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.content.source import PiecesNowait
 from facade.store.arriving_file import DATA
@@ -47,6 +48,7 @@ class ArrivingBlob:
         machine = ArrivalMachine()
         machine.advance(ArrivalState.ARRIVING)
         progress = Progress(ingest.reader(LENGTH), REPOSITORY, machine)
+        progress.advance(0, progress.file.checked)
         progress.readers.join()
         progress.readers.join()
         return cls(ingest, progress)
@@ -55,12 +57,13 @@ class ArrivingBlob:
         """Have more of it come; return how much has come."""
         size = self.ingest.size
         self.ingest.append([CONTENT[size : size + count]])
-        self.progress.advance()
+        self.progress.advance(0, self.progress.file.checked)
         return self.ingest.size
 
     def prove(self) -> None:
         """Say that all of it was right."""
         self.ingest.prove()
+        self.progress.advance(0, self.progress.file.checked)
         self.progress.machine.advance(ArrivalState.PROVEN)
         self.progress.tell()
 
@@ -114,7 +117,7 @@ def test_every_byte_comes_once_and_the_last_piece_with_the_proof(
 
     async def follow() -> None:
         blob = ArrivingBlob.begin(tmp_path_factory.mktemp("ingest") / "flight")
-        pieces = ArrivingPieces(blob.progress, span, never)
+        pieces = ArrivingPieces(blob.progress, Want(span.first, span.end), never)
         assert isinstance(pieces, PiecesNowait)
         received: list[Piece] = []
 
@@ -139,8 +142,8 @@ def test_every_byte_comes_once_and_the_last_piece_with_the_proof(
 
 async def test_two_readers_share_what_one_of_them_has_read(blob: ArrivingBlob) -> None:
     """Also pieces that end where the blob had come to."""
-    ahead = ArrivingPieces(blob.progress, Span.whole(LENGTH), never)
-    behind = ArrivingPieces(blob.progress, Span.whole(LENGTH), never)
+    ahead = ArrivingPieces(blob.progress, Want.whole(LENGTH), never)
+    behind = ArrivingPieces(blob.progress, Want.whole(LENGTH), never)
     read = [await anext(ahead), await anext(ahead)]
     assert [len(piece) for piece in read] == [READ_BYTES, CHECKED_BYTES]
     again = [await anext(behind), *at_hand(behind)]
@@ -153,7 +156,7 @@ async def test_two_readers_share_what_one_of_them_has_read(blob: ArrivingBlob) -
 
 async def test_nothing_is_at_hand_behind_what_has_come(blob: ArrivingBlob, tmp_path: Path) -> None:
     """The one who asks has to wait, and is told of the end by the other way."""
-    pieces = ArrivingPieces(blob.progress, Span.whole(LENGTH), never)
+    pieces = ArrivingPieces(blob.progress, Want.whole(LENGTH), never)
     assert pieces.next_nowait() is None
     assert bytes(await anext(pieces)) == CONTENT[:READ_BYTES]
     rest = at_hand(pieces)
@@ -182,7 +185,7 @@ class Elsewhere:
 async def test_where_the_store_gives_up_the_rest_comes_from_elsewhere(blob: ArrivingBlob) -> None:
     """From the byte reached to the end of the span, and never twice."""
     elsewhere, span = Elsewhere(), Span(10, LENGTH - 100, LENGTH)  # to 90 bytes before the end
-    pieces = ArrivingPieces(blob.progress, span, elsewhere.rest)
+    pieces = ArrivingPieces(blob.progress, Want(span.first, span.end), elsewhere.rest)
     received: list[Piece] = [await anext(pieces)]
     received += at_hand(pieces)
     blob.fail(StoreGaveUpError())
@@ -198,7 +201,7 @@ async def test_a_late_reader_is_not_sent_what_rotted_meanwhile(
     blob: ArrivingBlob, when: str
 ) -> None:
     """What was sent cannot be called back: the answer is not ended cleanly."""
-    late = ArrivingPieces(blob.progress, Span.whole(LENGTH), never)
+    late = ArrivingPieces(blob.progress, Want.whole(LENGTH), never)
     assert bytes(await anext(late)) == CONTENT[:READ_BYTES]
     blob.bring(LENGTH)
     if when == "once it is proven":
@@ -213,10 +216,10 @@ async def test_who_was_sent_nothing_gets_it_from_elsewhere(blob: ArrivingBlob) -
     """And whoever reads other bytes of it is not disturbed."""
     rot(blob.ingest.folder / DATA, READ_BYTES)
     elsewhere, first = Elsewhere(), READ_BYTES + 10
-    resuming = ArrivingPieces(blob.progress, Span(first, 100, LENGTH), elsewhere.rest)
+    resuming = ArrivingPieces(blob.progress, Want(first, first + 100), elsewhere.rest)
     blob.bring(LENGTH)
     blob.prove()
     assert joined([piece async for piece in resuming]) == CONTENT[first : first + 100]
     assert elsewhere.asked == [(first, first + 100)]
-    beginning = ArrivingPieces(blob.progress, Span(0, READ_BYTES, LENGTH), never)
+    beginning = ArrivingPieces(blob.progress, Want(0, READ_BYTES), never)
     assert joined([piece async for piece in beginning]) == CONTENT[:READ_BYTES]

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from facade.arrivals.arrival import Arrival
 from facade.arrivals.flights import Flights, Pay
+from facade.arrivals.want import Want
 from facade.registries.device_allowance import CostLimits, TooManyDownloadsError
 from facade.registries.payer import FREE, PaidDownload, Payer, Payers
 from facade.store.layout import Right
@@ -74,9 +75,11 @@ async def read(flights: Flights, key: Right, pay: Pay) -> bytes:
 
 async def whole(arrival: Arrival) -> int:
     """Return the length once all of it may be read."""
-    reached, length = 0, arrival.length or 0
-    while reached < length:
-        reached = await arrival.readable_beyond(reached)
+    length = arrival.length or 0
+    want = Want.whole(length)
+    arrival.want(want)
+    while want.at < length:
+        want.at = await arrival.sendable(want)
     return length
 
 

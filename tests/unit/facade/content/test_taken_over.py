@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from facade.arrivals.arrival import ArrivalEndedError
+from facade.arrivals.want import Want
 from facade.registries.payer import FREE
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import Right
@@ -21,14 +22,14 @@ from tests.unit.facade.content.downloads import LARGE
 from tests.unit.facade.content.machine import APP, CONNECTION, Machine, Process, right_to
 
 LEFT = 3 * PIECE_BYTES
-ASKED_FOR = [("GET", "bytes=0-0"), ("GET", f"bytes={LEFT}-{len(LARGE) - 1}")]
+THE_REST = ("GET", f"bytes={LEFT}-{len(LARGE) - 1}")
 
 
 @pytest.fixture
 async def machine(connect: Connect, tmp_path: Path) -> AsyncIterator[Machine]:
-    """A machine on which nothing is hashed while an answer stands open."""
+    """A machine that runs nothing yet."""
     async with RegistrySimulator() as registry:
-        machine = Machine(registry, connect, tmp_path, hashed_while_open=0)
+        machine = Machine(registry, connect, tmp_path)
         yield machine
         await machine.stop()
 
@@ -46,10 +47,12 @@ async def read(process: Process, right: Right) -> bytes:
     """Return what a device may be sent, to the end."""
     pay = FREE.pay_download
     async with process.flights.join(CONNECTION, right, pay) as arrival:
-        body, end = b"", 0
-        while end < len(LARGE):
-            end = await arrival.readable_beyond(len(body))
-            body += bytes(await arrival.read(len(body), end - len(body)))
+        body, want = b"", Want.whole(len(LARGE))
+        arrival.want(want)
+        while want.at < len(LARGE):
+            end = await arrival.sendable(want)
+            body += bytes(await arrival.read(want.at, end - want.at))
+            want.at = end
     return body
 
 
@@ -66,11 +69,11 @@ def asked(machine: Machine) -> list[tuple[str, str | None]]:
     return [(each.method, each.header("Range")) for each in machine.registry.requests]
 
 
-async def test_the_right_is_proven_first_and_the_rest_asked_for_last(machine: Machine) -> None:
+async def test_the_rest_is_asked_for_and_proves_the_right(machine: Machine) -> None:
     """By a GET, as a pull goes: some registries refuse every HEAD."""
     body, process, right = await taken_over(machine, Honest())
     assert body == LARGE
-    assert asked(machine) == ASKED_FOR
+    assert asked(machine) == [THE_REST]
     await eventually(lambda: process.store.has(right.key.digest))
     membership = process.store.may_read(right.key, APP)
     assert membership is not None
@@ -87,22 +90,25 @@ async def test_who_may_not_read_it_reads_nothing_of_what_was_left(
     """It is on the disk, and nobody has shown a right to it."""
     with pytest.raises(error):
         await taken_over(machine, Answers(status))
-    assert ASKED_FOR[1] not in asked(machine)
+    assert asked(machine) == [THE_REST]
 
 
-async def test_what_is_denied_meanwhile_ends_its_readers(machine: Machine) -> None:
-    """The registry's answer may be another one when all is hashed."""
+@pytest.mark.parametrize("broken", [FewerBytes(then="reset"), FewerBytes()])
+async def test_what_is_denied_meanwhile_ends_its_readers(
+    broken: Behaviour, machine: Machine
+) -> None:
+    """The registry's answer may be another one after a break."""
     with pytest.raises(ArrivalEndedError):
-        await taken_over(machine, InTurn((Honest(), Answers(404))))
-    assert asked(machine) == ASKED_FOR
+        await taken_over(machine, InTurn((broken, Answers(404))))
+    assert len(asked(machine)) == 2
 
 
-@pytest.mark.parametrize("broken", [Answers(503), FewerBytes(then="reset"), FewerBytes()])
+@pytest.mark.parametrize("broken", [FewerBytes(then="reset"), FewerBytes()])
 async def test_what_breaks_then_is_resumed_as_in_the_middle(
     broken: Behaviour, machine: Machine
 ) -> None:
     """Readers have begun: it is not given up at the first try."""
-    body, _, _ = await taken_over(machine, InTurn((Honest(), broken, Honest())))
+    body, _, _ = await taken_over(machine, InTurn((broken, Answers(503), Honest())))
     assert body == LARGE
     assert len(asked(machine)) == 3
 
@@ -117,16 +123,6 @@ async def test_another_content_meanwhile_ends_nothing_cleanly(machine: Machine) 
     with pytest.raises(ArrivalEndedError):
         await read(process, right)
     assert not process.store.has(right.key.digest)
-
-
-async def test_a_short_one_is_asked_for_once(connect: Connect, tmp_path: Path) -> None:
-    """Its hash takes no time: one question is enough."""
-    async with RegistrySimulator() as registry:
-        machine = Machine(registry, connect, tmp_path)
-        body, _, _ = await taken_over(machine, Honest())
-        assert body == LARGE
-        assert asked(machine) == ASKED_FOR[1:]
-        await machine.stop()
 
 
 async def test_it_may_be_stopped_while_it_is_hashed(machine: Machine) -> None:

@@ -10,6 +10,7 @@ from attrs import define, evolve
 
 from facade.arrivals.arrival import Arrival, ArrivalEndedError
 from facade.arrivals.claimed_room import MAX_ROOM_AHEAD_BYTES
+from facade.arrivals.want import Want
 from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.registries.payer import FREE
 from facade.store.arriving_file import DATA
@@ -71,7 +72,7 @@ class Reader:
 
     async def follow(self, arrival: Arrival) -> None:
         """Read what arrives to its end, or raise."""
-        async for piece in ArrivingPieces(arrival, None, elsewhere):
+        async for piece in ArrivingPieces(arrival, Want.whole(None), elsewhere):
             self.body += bytes(piece)
             if arrival.length is None:  # not proven
                 assert len(self.body) <= arrival.reached - PIECE_BYTES

@@ -1,0 +1,172 @@
+"""The registry's first answer for an arriving blob: it says how long the blob is, and begins it.
+
+What is asked for first is what the device that begins it wants, if that is a range: so a device
+that asks for two bytes of a long blob has them after one answer, and the rest is not bought. What a
+dead process left is gone on from.
+"""
+
+from contextlib import AsyncExitStack, suppress
+from typing import Final
+
+from attrs import field, frozen
+
+from facade.arrivals.download import (
+    Download,
+    continue_download,
+    download_behind,
+    open_download,
+    require_given_blob,
+    require_there,
+)
+from facade.arrivals.gaps import SEGMENT_BYTES, aligned_end, next_segment
+from facade.arrivals.span_download import NoRangesError, SpanDownload
+from facade.arrivals.verified_pieces import PieceVerifier
+from facade.arrivals.want import LEAST_AHEAD_BYTES, Ends, Want
+from facade.registries.upstream import Upstream
+from facade.store.layout import Right
+from facade.store.piece_checksums import CHECKED_BYTES
+from facade.values.byte_range import ByteRanges, UnsatisfiableRangeError
+from facade.values.coverage import Coverage
+from facade.values.piece import PIECE_BYTES
+from shared.oci import Kind
+from shared.upstream.errors import RangeRefusedError, UnexpectedAnswerError
+
+# Of unknown length: up to so much that a dead owner left is hashed while upstream's answer stands
+# open (60 ms). If there is more, upstream is asked for the first byte, and for the rest once all is
+# hashed (0.9 s a GiB).
+HASHED_WHILE_OPEN_BYTES: Final = 64 * 1024 * 1024
+
+
+@frozen
+class Left:
+    """What a dead owner left."""
+
+    length: int | None  # of the whole blob
+    come: Coverage  # of a blob of known length
+    counted: int  # bytes, for the quota; of a blob of unknown length, those of its beginning
+
+
+@frozen
+class Answer:
+    """What the registry said. Exactly one of the two brings the blob, unless all of it is there."""
+
+    length: int | None
+    is_claim: bool  # whether its headers may be a blob's
+    download: Download | None = None  # if nobody knows the length
+    span: SpanDownload | None = None  # that has begun with the answer
+    has_ranges: bool = True  # if not, only the whole can be had
+    come: Coverage = field(factory=Coverage)
+    left_bytes: int = 0
+
+
+async def first_answer(
+    upstream: Upstream, right: Right, first: ByteRanges | None, stack: AsyncExitStack
+) -> Answer:
+    """Ask for a blob of which nothing is there; raise `UpstreamError`.
+
+    The answer stays open as long as the stack.
+    """
+    if first is not None:
+        with suppress(RangeRefusedError, UnexpectedAnswerError):
+            answer = await _part_answer(upstream, right, first, stack)
+            if answer is not None:
+                return answer
+    digest = right.key.digest
+    download = await stack.enter_async_context(open_download(upstream, right.repository, digest))
+    length, body = download.length, download.answer
+    if length is None or body is None:
+        return Answer(length, download.is_claim, download)
+    span = SpanDownload(length, 0, length, upstream, right.repository, digest)
+    span.take_answer(body, stack, part=None, is_claim=download.is_claim)
+    return Answer(length, download.is_claim, span=span)
+
+
+async def _part_answer(
+    upstream: Upstream, right: Right, wanted: ByteRanges, stack: AsyncExitStack
+) -> Answer | None:
+    """Ask for a part; None if the answer does not say how long the whole is."""
+    (first, last), digest = first_part(wanted), right.key.digest
+    own = await stack.enter_async_context(AsyncExitStack())
+    answer = await own.enter_async_context(
+        upstream.fetch(Kind.BLOB, right.repository, digest, first_byte=first, last_byte=last)
+    )
+    part = answer.content_range
+    length = answer.content_length if part is None else part.total
+    if length is None or not upstream.lengths.may_be(digest, length):
+        await own.aclose()
+        return None
+    begin, end = (0, length) if part is None else (first, min(last + 1, length))
+    span = SpanDownload(length, begin, end, upstream, right.repository, digest)
+    span.take_answer(answer.chunks(), own, part=part, is_claim=answer.is_plain)
+    return Answer(length, answer.is_plain, span=span, has_ranges=part is not None)
+
+
+def first_part(wanted: ByteRanges) -> tuple[int, int]:
+    """Return the first and the last byte that are asked for while nobody knows the length.
+
+    A piece at least, because a blob that is not longer is verified before any of it is sent.
+    """
+    asked, last = wanted.asked[0]
+    if asked is None:
+        return 0, PIECE_BYTES - 1
+    first = asked - asked % CHECKED_BYTES
+    most = first + LEAST_AHEAD_BYTES if last is None else last + 1
+    end = min(max(most, first + PIECE_BYTES), first + SEGMENT_BYTES)
+    return first, end + -end % CHECKED_BYTES - 1
+
+
+async def resumed_answer(
+    upstream: Upstream, right: Right, left: Left, first: ByteRanges | None, stack: AsyncExitStack
+) -> Answer:
+    """Ask for what is missing of a blob; raise `UpstreamError`, also if the blob is denied."""
+    if left.length is None:
+        raise ValueError("it has no gaps that anybody knows of")
+    want = _want_of(left.length, first)
+    segment = next_segment(left.length, left.come, [], [want, Want.whole(left.length)])
+    if segment is None:
+        await require_there(upstream, right.repository, right.key.digest)
+        return Answer(left.length, is_claim=False, come=left.come, left_bytes=left.counted)
+    span = SpanDownload(
+        left.length, segment.first, segment.end, upstream, right.repository, right.key.digest
+    )
+    try:
+        await span.begin()
+    except NoRangesError:
+        span = SpanDownload(
+            left.length, 0, left.length, upstream, right.repository, right.key.digest, is_whole=True
+        )
+        await span.begin()
+    stack.push_async_callback(span.close)
+    return Answer(
+        left.length,
+        span.is_claim,
+        span=span,
+        has_ranges=not span.is_whole,
+        come=left.come,
+        left_bytes=left.counted,
+    )
+
+
+def _want_of(length: int, first: ByteRanges | None) -> Want:
+    with suppress(UnsatisfiableRangeError):
+        if first is not None:
+            (span, *_) = first.spans(length)
+            end = aligned_end(span.end, length)
+            is_open = first.is_open
+            return Want(span.first, end, Ends.WITH_ITS_BYTES, is_all=False, is_open=is_open)
+    return Want.whole(length)
+
+
+async def resumed_in_order(
+    upstream: Upstream, right: Right, size: int, hashed_while_open: int, stack: AsyncExitStack
+) -> Answer:
+    """Go on with a blob of unknown length from where it ended, so many bytes behind its beginning.
+
+    If that is more than `hashed_while_open`, the rest is asked for when the beginning was hashed.
+    """
+    verifier, behind = PieceVerifier(right.key.digest, None), continue_download
+    if size > hashed_while_open:
+        await require_given_blob(upstream, right.repository, right.key.digest)
+        behind = download_behind
+    download = await stack.enter_async_context(behind(upstream, right.repository, verifier, size))
+    return Answer(None, download.is_claim, download, left_bytes=size)

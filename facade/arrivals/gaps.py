@@ -1,0 +1,125 @@
+"""What of an arriving blob is fetched next. Pure.
+
+What a device waits for goes first, the longest wait before all others. What is being fetched
+already, and comes soon, is not fetched again; what would come late is taken out of it. The rest
+follows from the beginning, in one stream, as long as somebody wants all of it.
+
+All spans begin at a checked piece, and end at one or with the blob.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from attrs import frozen
+
+from facade.arrivals.want import Want
+from facade.values.coverage import Coverage
+
+ALIGNED_BYTES: Final = 32 * 1024  # what has a checksum of its own
+NEAR_BYTES: Final = 256 * 1024  # ahead of a stream: it comes sooner than another answer begins
+READ_AHEAD_BYTES: Final = 512 * 1024  # whoever has less before him is fetched for before he waits
+# At once for one blob. Browsers and containerd (`max_concurrent_downloads`) stay below it.
+MAX_STREAMS: Final = 16
+MANY_STREAMS: Final = 8
+# What one stream fetches for a range before others have their turn: much if there are few.
+SEGMENT_BYTES: Final = 8 * 1024 * 1024
+SEGMENT_OF_MANY_BYTES: Final = 512 * 1024
+
+
+class Fetched(Protocol):
+    """A span that is being fetched. Its end may be cut."""
+
+    @property
+    def at(self) -> int:
+        """Bytes before it have come, and may be read."""
+
+    @property
+    def reached(self) -> int:
+        """Bytes before it have come; some of them are still being written."""
+
+    @property
+    def end(self) -> int:
+        """The offset behind its last byte."""
+
+
+@frozen
+class Segment:
+    """What is to be fetched, and who has to leave it."""
+
+    first: int
+    end: int
+    cut: Fetched | None = None  # ends at `first` now
+
+
+def is_near(wanted: int, streams: Iterable[Fetched]) -> bool:
+    """Tell whether a byte is being fetched, and will come soon."""
+    return any(
+        each.at <= wanted < each.end and wanted - each.reached <= NEAR_BYTES for each in streams
+    )
+
+
+def next_segment(
+    length: int, come: Coverage, streams: Sequence[Fetched], wants: Iterable[Want]
+) -> Segment | None:
+    """Return what to fetch now; None if all that is wanted has come or is being fetched."""
+    hungry, needs_all = list[tuple[int, int, Want]](), False
+    for want in wants:
+        needs_all = needs_all or want.needs_all
+        come_to = come.run_end(want.at)
+        if want.waits_since is not None:
+            hungry.append((want.waits_since, come_to, want))
+        elif come_to - want.at < READ_AHEAD_BYTES:
+            hungry.append((2**62, come_to, want))
+    hungry.sort(key=lambda each: each[0])
+    for _, come_to, want in hungry:
+        if len(streams) >= MAX_STREAMS:
+            return None
+        segment = _segment_of(want, come_to, length, come, streams)
+        if segment is not None:
+            return segment
+    return _rest(length, come, streams) if needs_all and not streams else None
+
+
+def _segment_of(
+    want: Want, come_to: int, length: int, come: Coverage, streams: Sequence[Fetched]
+) -> Segment | None:
+    wanted_end = length if want.wanted_end is None else want.wanted_end
+    first = come_to - come_to % ALIGNED_BYTES
+    if come_to >= wanted_end or is_near(first, streams):
+        return None
+    covering = next((each for each in streams if each.at <= first < each.end), None)
+    is_sequential = want.is_all and not want.is_open and want.first == 0 and want.end == length
+    most = length if is_sequential else SEGMENT_BYTES
+    if len(streams) >= MANY_STREAMS:
+        most = SEGMENT_OF_MANY_BYTES
+    end = min(aligned_end(wanted_end, length), first + most, length)
+    return _free(first, end, length, come, streams, covering)
+
+
+def _rest(length: int, come: Coverage, streams: Sequence[Fetched]) -> Segment | None:
+    for first, end in come.gaps(0, length):
+        return _free(first, end, length, come, streams, None)
+    return None
+
+
+def _free(
+    first: int,
+    end: int,
+    length: int,
+    come: Coverage,
+    streams: Sequence[Fetched],
+    covering: Fetched | None,
+) -> Segment | None:
+    """Return a span up to the next one that has come or is being fetched."""
+    end = min(end, come.next_first(first, length))
+    for each in streams:
+        if each is not covering and each.at <= first < each.end:
+            return None
+        if each is not covering and first < each.at:
+            end = min(end, each.at)
+    return Segment(first, end, covering) if first < end else None
+
+
+def aligned_end(offset: int, length: int) -> int:
+    """Return where the checked piece ends that has the byte before an offset."""
+    return min(length, offset + -offset % ALIGNED_BYTES)

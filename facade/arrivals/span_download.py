@@ -1,0 +1,239 @@
+"""The bytes of a span of a blob whose length is known, from upstream: resumed after a break.
+
+A registry that answers a range with the whole does not fill gaps: the span becomes the whole, from
+its first byte, if nobody else brings some of it. If not, or if it refuses the range, whoever asked
+is told (`NoRangesError`), and asks for the whole.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from attrs import define, field
+
+from facade.arrivals.download import (
+    ASKING_FOR_PATIENCE,
+    FIRST_RESUME_DELAY_SECONDS,
+    MAX_RESUME_DELAY_SECONDS,
+    MAX_RESUMES_WITHOUT_PROGRESS,
+    MIN_PART_BYTES,
+    MIN_PROGRESS_BYTES,
+    is_break,
+    says_nothing,
+)
+from facade.errors import PullError
+from facade.registries.upstream import Upstream
+from shared.jitter import jittered
+from shared.oci import Digest, Kind, RepositoryName
+from shared.structured_log import get_logger
+from shared.upstream.answer import ContentRange, UpstreamAnswer
+from shared.upstream.errors import (
+    BrokenBodyError,
+    RangeRefusedError,
+    UnexpectedAnswerError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+
+# If a range told a wrong length, what it told of never comes: then the whole is asked for sooner.
+DOUBTED_FAILURES: Final = 1
+
+_log = get_logger("facade.download")
+
+
+class NoRangesError(PullError):
+    """The registry does not give this range of the blob. It may give the whole."""
+
+
+def _same(_: int) -> None:
+    """Let a span be no longer than it is."""
+
+
+@define(eq=False)
+class SpanDownload:
+    """One span. Its end may be cut while it comes."""
+
+    length: int  # of the whole blob
+    reached: int  # bytes before it have come
+    end: int
+    _upstream: Upstream
+    _repository: RepositoryName
+    _digest: Digest
+    is_whole: bool = False  # the whole is asked for, in one answer
+    # Where the span may go on to once it has come to its end, while its answer goes on; None: it
+    # may not.
+    longer: Callable[[int], int | None] = _same
+    # Whether the whole may come instead of the span, if the registry gives that.
+    may_be_whole: Callable[[], bool] = lambda: True
+    at: int = field(init=False)  # bytes before it may be read; whoever writes them moves it
+    is_claim: bool = field(default=False, init=False)  # whether its headers may be a blob's
+    _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
+    _chunks: AsyncIterator[bytes] | None = field(default=None, init=False)
+    _part: ContentRange | None = field(default=None, init=False)
+    _answer_end: int = field(default=0, init=False)  # of what the present answer has
+    _failures: int = field(default=0, init=False)  # in a row, without progress
+    # Whether it began with a range, which alone said how long the blob is.
+    _doubts_ranges: bool = field(default=False, init=False)
+    _furthest: int = field(default=0, init=False)  # when the present answer was asked for
+
+    def __attrs_post_init__(self) -> None:
+        """Nothing has come yet."""
+        self.at = self._furthest = self.reached
+
+    def take_answer(
+        self,
+        chunks: AsyncIterator[bytes],
+        stack: AsyncExitStack,
+        *,
+        part: ContentRange | None,
+        is_claim: bool,
+    ) -> None:
+        """Begin with an answer that has come already: from `reached` on, to the end of `part`."""
+        self._chunks, self._stack, self.is_claim = chunks, stack, is_claim
+        self._part, self._answer_end = part, part.last + 1 if part else self.length
+        self._doubts_ranges = part is not None
+
+    @property
+    def has_the_rest(self) -> bool:
+        """Whether the present answer goes on to the end of the blob."""
+        return self._chunks is not None and self._answer_end == self.length
+
+    async def begin(self) -> None:
+        """Ask upstream now. Only what says nothing of the blob, as a link that expired, is retried.
+
+        Raises as `chunks` does.
+        """
+        while self._chunks is None:
+            try:
+                await self._ask()
+            except UpstreamError as error:
+                if not (says_nothing(error) and await self._may_resume(error)):
+                    raise
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield its bytes as they come.
+
+        Raises `NoRangesError`, `UnexpectedAnswerError` if an answer is about another length, or
+        another `UpstreamError` if resuming was given up.
+        """
+        while self.reached < self.end:
+            try:
+                if self._chunks is None:
+                    await self._ask()
+                async for part in self._wanted_of(self._chunks):
+                    yield part
+                if self.reached < self.end:
+                    self._go_on()
+            except UpstreamError as error:
+                self._chunks = None
+                if not is_break(error) or not await self._may_resume(error):
+                    raise
+
+    async def close(self) -> None:
+        """Let go of upstream's answer."""
+        self._chunks = None
+        await self._stack.aclose()
+
+    async def _wanted_of(self, chunks: AsyncIterator[bytes] | None) -> AsyncIterator[bytes]:
+        """Yield what of an answer is wanted, up to the end, wherever that is by then."""
+        if chunks is None:
+            return
+        async for chunk in chunks:
+            rest = chunk
+            while rest:
+                if self.reached >= self.end and not self._is_longer():
+                    return
+                part = rest[: self.end - self.reached]
+                rest = rest[len(part) :]
+                self.reached += len(part)
+                if self.reached - self._furthest >= MIN_PROGRESS_BYTES:
+                    self._failures = 0
+                yield part
+            if self.reached >= self.end and not self._is_longer():
+                return
+
+    def _is_longer(self) -> bool:
+        """Go on where the answer has more of what is wanted."""
+        if self.end >= self._answer_end:
+            return False
+        before, longer = self.end, self.longer(self.end)
+        self.end = max(before, min(longer or 0, self._answer_end))
+        return self.end > before
+
+    def _go_on(self) -> None:
+        """Ask for the next part after a 206 with less than was asked for (RFC 9110, 14.4)."""
+        part, self._chunks = self._part, None
+        if part is not None and part.length < MIN_PROGRESS_BYTES and self.reached == part.last + 1:
+            raise NoRangesError("the registry gives very little of a range")
+        if part is None or self.reached != part.last + 1 or part.length < MIN_PART_BYTES:
+            raise BrokenBodyError("the body ended early")
+
+    async def _ask(self) -> None:
+        """Ask the registry, so that a link is a new one.
+
+        The range names its end, because some registries refuse open ranges.
+        """
+        await self._stack.aclose()
+        self._furthest = max(self._furthest, self.reached)
+        if self.is_whole:
+            self.reached, self.end = 0, self.length
+        asks_range = not self.is_whole and (self.reached or self.end < self.length)
+        try:
+            answer = await self._stack.enter_async_context(
+                self._upstream.fetch(
+                    Kind.BLOB,
+                    self._repository,
+                    self._digest,
+                    first_byte=self.reached,
+                    last_byte=self.end - 1 if asks_range else None,
+                    is_resumed=True,
+                )
+            )
+        except RangeRefusedError as refused:
+            self._require_same_length(self._told_total(refused))
+            raise NoRangesError("the registry refuses a range") from refused
+        self._take(answer, asks_range=bool(asks_range))
+
+    def _take(self, answer: UpstreamAnswer, *, asks_range: bool) -> None:
+        span = self._part = answer.content_range
+        self._require_same_length(span.total if span else answer.content_length)
+        if span is None and asks_range:
+            if not self.may_be_whole():
+                raise NoRangesError("the registry answers a range with the whole")
+            self.is_whole, self.reached, self.end = True, 0, self.length
+        self.is_claim = answer.is_plain
+        self._chunks = answer.chunks()
+        self._answer_end = span.last + 1 if span else self.length
+
+    def _told_total(self, refused: RangeRefusedError) -> int | None:
+        """Return the length that a refusal tells, unless it contradicts itself."""
+        total = refused.total
+        return total if total is not None and total <= self.reached else None
+
+    def _require_same_length(self, total: int | None) -> None:
+        if total not in (None, self.length):
+            raise UnexpectedAnswerError("a resumed answer has another total length")
+
+    async def _may_resume(self, error: UpstreamError) -> bool:
+        """Tell, after the pause before a retry, whether to try again."""
+        self._failures += 1
+        if self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
+            return False
+        is_silent = isinstance(error, UpstreamTimeoutError)
+        if self._doubts_ranges and (is_silent or self._failures > DOUBTED_FAILURES):
+            raise NoRangesError(
+                "the registry does not give what its first range told of"
+            ) from error
+        _log.info(
+            "upstream broke, resuming",
+            repository=self._repository,
+            digest=self._digest,
+            bytes=self.reached,
+            attempt=self._failures,
+            reason=type(error).__name__,
+        )
+        ceiling = min(FIRST_RESUME_DELAY_SECONDS * 2**self._failures, MAX_RESUME_DELAY_SECONDS)
+        asked = error.retry_after if isinstance(error, ASKING_FOR_PATIENCE) else None
+        await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
+        return True
