@@ -1,11 +1,14 @@
 """The configuration: what the owner got wrong is said with its place, all of it at once."""
 
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.dev.debian import REPOSITORY
 from device_agent.config import read_configuration
 from device_agent.errors import ConfigurationError
 from device_agent.grammar import hex_of, is_name, is_repository
@@ -55,6 +58,15 @@ def test_a_good_configuration_is_read(tmp_path: Path) -> None:
     read = read_configuration(path)
     assert list(read.slots) == ["app", "vision"]
     assert read.limits.window_bytes == 65536
+
+
+def test_the_configuration_of_the_page_is_read(tmp_path: Path) -> None:
+    """As it stands there."""
+    page = (REPOSITORY / "deploy" / "devices" / "agent" / "README.md").read_text("utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "agent.toml"
+    path.write_text(textwrap.dedent(block))
+    assert list(read_configuration(path).slots) == ["app", "vision"]
 
 
 @pytest.mark.parametrize("kind", WRONG)

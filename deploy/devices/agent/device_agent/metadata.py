@@ -27,9 +27,9 @@ from device_agent.grammar import hex_of, is_repository
 from device_agent.https import Client
 from device_agent.manifest import MANIFEST_TYPES, MAX_MANIFEST_BYTES
 from device_agent.release import Artifact, Release
+from device_agent.state_folder import MAX_ROOT_BYTES
 
 # A snapshot has some 100 bytes for each fleet, a fleet's targets some 400 for each artifact.
-MAX_ROOT_BYTES: Final = 256 * 1024
 MAX_TIMESTAMP_BYTES: Final = 16 * 1024
 MAX_SNAPSHOT_BYTES: Final = 1024 * 1024
 MAX_TARGETS_BYTES: Final = 4 * 1024 * 1024  # parsed it takes ten times as much memory
