@@ -27,7 +27,6 @@ class HostileFacade(RegistrySimulator):
         tls.verify_mode = ssl.CERT_REQUIRED
         super().__init__(tls=tls, name="localhost")
         self._device = device
-        self.passed_on = 0  # bytes of the real facade's bodies
 
     @override
     async def miss(self, request: RecordedRequest, wire: Wire) -> None:
@@ -45,6 +44,5 @@ class HostileFacade(RegistrySimulator):
                 await wire.head(answer.status, told)
                 async for piece in answer.content.iter_chunked(_PIECE_BYTES):
                     await wire.write(piece)
-                    self.passed_on += len(piece)
         except aiohttp.ClientError:
             wire.reset()

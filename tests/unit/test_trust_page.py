@@ -44,3 +44,16 @@ def test_the_table_and_the_tests_are_one() -> None:
     assert [name for name in named if f"def {name}(" not in text] == []
     attacks = re.findall(r"^async def (test_\w+)\(", ATTACKS.read_text("utf-8"), re.MULTILINE)
     assert [name for name in attacks if name not in named] == []
+
+
+def test_each_bound_of_the_agent_has_its_row() -> None:
+    """By the constant's name, so that whoever adds one says what it is for."""
+    code = "".join(
+        path.read_text("utf-8")
+        for path in (REPOSITORY / "deploy" / "devices" / "agent" / "device_agent").rglob("*.py")
+    )
+    bound = r"^((?:MAX|MIN)_\w+|(?:PODMAN|RELOAD)_SECONDS)(?:: Final)? ="
+    bounds = set(re.findall(bound, code, re.MULTILINE))
+    named = set(re.findall(r"`([A-Z_]+)`", PAGE.read_text("utf-8")))
+    assert len(bounds) > 20
+    assert bounds == named
