@@ -40,6 +40,7 @@ from control_plane.console.static_files import FOLDER, StaticFiles
 from control_plane.console.submission import (
     FORM_TOKEN,
     MAX_FORM_BYTES,
+    MAX_STRANGERS_FORM_BYTES,
     Submission,
     parse_submission,
 )
@@ -271,9 +272,10 @@ class Console:
             raise NotPermittedError("this form was not sent by a page of the console")
         if request.content_type != FORM:
             raise UnsupportedMediaTypeError(f"a form has to have the Content-Type {FORM}")
-        return parse_submission(
-            await content_of(request.clone(client_max_size=MAX_FORM_BYTES), FORM)
-        )
+        sealed = sealed_session(request)
+        is_known = sealed is not None and self._sessions.is_ours(sealed)
+        bound = MAX_FORM_BYTES if is_known else MAX_STRANGERS_FORM_BYTES
+        return parse_submission(await content_of(request.clone(client_max_size=bound), FORM))
 
     async def _opened(self, request: web.Request) -> OpenSession:
         sealed = sealed_session(request)

@@ -25,7 +25,7 @@ from control_plane.console.rendering import see_other
 from control_plane.console.security_headers import PAGE_HEADERS
 from control_plane.console.session_cookie import COOKIE_OF_LOGIN, forget_login, keep_login
 from control_plane.console.sign_in import NEXT, SIGN_IN, SignIn, SignInWay
-from control_plane.console.submission import MAX_FORM_BYTES, parse_submission
+from control_plane.console.submission import MAX_STRANGERS_FORM_BYTES, parse_submission
 from control_plane.errors import (
     NotAuthenticatedError,
     NotPermittedError,
@@ -145,7 +145,7 @@ class ProviderSignIn:
         """
         try:
             submission = parse_submission(
-                await content_of(request.clone(client_max_size=MAX_FORM_BYTES), FORM)
+                await content_of(request.clone(client_max_size=MAX_STRANGERS_FORM_BYTES), FORM)
             )
             token = PresentedToken.parse(submission.text(LOGOUT_TOKEN))
             settings = self._exchange.settings

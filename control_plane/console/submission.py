@@ -10,6 +10,8 @@ from control_plane.errors import FieldError, UnreadableBodyError
 from shared.outside_bytes import Party, reads_bytes_of
 
 MAX_FORM_BYTES: Final = 384 * 1024  # 128 KiB, as a call of the API may have, percent-encoded
+# Of whoever has no session of ours, not even one that is over. 900 of them are held at once.
+MAX_STRANGERS_FORM_BYTES: Final = 64 * 1024
 MAX_FORM_FIELDS: Final = 500
 FORM_TOKEN: Final = "form_token"  # noqa: S105  # a field's name
 

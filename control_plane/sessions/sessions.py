@@ -86,6 +86,14 @@ class Sessions:
         """Return the value of the session's cookie."""
         return self._seal.seal(session)
 
+    def is_ours(self, cookie: str) -> bool:
+        """Tell whether we sealed a cookie's session, which may be over."""
+        try:
+            self._seal.read(cookie)
+        except UnknownSessionError:
+            return False
+        return True
+
     async def find(self, cookie: str) -> OpenSession:
         """Return the session of a cookie; raise `NotAuthenticatedError`, which says why not.
 

@@ -17,6 +17,7 @@ from tests.support.stranger import invented_logins, logins
 pytestmark = pytest.mark.attack
 LOGINS_AT_A_TIME = 200
 HALF_REQUESTS = 900
+UNENDED_FORM_BYTES = 60 * 1024
 UNAUTHORIZED = 401
 MAX_LOG_BYTES = 4 * 1024 * 1024  # two requests in three had a line of 250 bytes before
 
@@ -63,6 +64,28 @@ async def test_a_token_that_expired(watch: Watch, target: Target, own_plane: Con
             statuses |= (await logins(own_plane.url, [token] * LOGINS_AT_A_TIME)).keys()
     assert statuses == {UNAUTHORIZED}
     assert own_plane.log.stat().st_size < MAX_LOG_BYTES
+
+
+@pytest.mark.attack
+async def test_forms_that_do_not_end(watch: Watch, target: Target, own_plane: ControlPlane) -> None:
+    """W8: each form of the console was read whole before anybody was known, 384 KiB of it."""
+    head = (
+        f"POST /console/sign-in HTTP/1.1\r\nHost: 127.0.0.1:{own_plane.port}\r\n"
+        "Sec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {2 * UNENDED_FORM_BYTES}\r\n\r\ntoken="
+    )
+    said = head.encode() + b"a" * UNENDED_FORM_BYTES
+    async with watch(
+        "W8",
+        "forms that do not end on 900 sockets",
+        Party.STRANGER,
+        target,
+        victim_p99_seconds=OPERATOR_P99_SECONDS,
+    ) as attack:
+        while attack.goes_on:
+            async with held_sockets(own_plane.port, HALF_REQUESTS, said):
+                answer = await own_plane.client("alice").call("GET", "/v1/connections")
+                assert answer.status == 200
 
 
 @pytest.mark.attack

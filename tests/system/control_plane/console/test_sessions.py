@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from control_plane.clock import now
+from control_plane.console.submission import MAX_STRANGERS_FORM_BYTES
 from control_plane.database.database import Database
 from control_plane.operators.operator_token import OperatorToken
 from control_plane.operators.operators import AuthenticatedOperator
@@ -228,3 +229,16 @@ async def test_sessions_that_are_over_are_forgotten(
         return not left + await owner.fetchval("SELECT count(*) FROM session_endings")
 
     await eventually(are_gone)
+
+
+async def test_a_stranger_sends_no_long_form(plane: ControlPlane) -> None:
+    """Whoever has a session of ours may, even if it is over; what is no session's is a stranger."""
+    fields = {"form_token": "x", "ca_certificate": "a" * (MAX_STRANGERS_FORM_BYTES + 1)}
+    async with console_client(plane, "alice") as client:
+        cookie = client.cookies[SESSION]
+        assert (await client.post("/console/connect/login", fields)).status == 403
+        token = (await client.get("/console/me")).form_token
+        await client.post("/console/sign-out", {"form_token": token})
+        for sent, status in ((cookie, 401), (f"{cookie[:-4]}AAAA", 413), (None, 413)):
+            client.cookies = {SESSION: sent} if sent else {}
+            assert (await client.post("/console/connect/login", fields)).status == status
