@@ -7,6 +7,7 @@ import pytest
 from attrs import frozen
 
 from control_plane.operations import OPERATIONS
+from tests.support.console_client import console_client
 from tests.support.control_plane import Answer, ControlPlane, Json, Operator, approved_connection
 from tests.system.control_plane.test_openapi import require_documented
 
@@ -193,6 +194,47 @@ async def remove_operator(caller: Caller, host: str) -> None:
     assert repeated.recorded == 0
 
 
+async def a_session(caller: Caller, name: str) -> str:
+    """Sign an operator in at the console; return the session's id."""
+    async with console_client(caller.plane, name) as browser:
+        assert (await browser.get("/console/me")).status == 200
+    own = caller.plane.client(name)
+    listed = await own.call("GET", "/v1/sessions?limit=1")
+    found: str = listed.json["items"][0]["id"]
+    return found
+
+
+async def end_session(caller: Caller, _: str) -> None:
+    """It has ended, and is nobody's any more."""
+    repeated = await caller.twice("endSession", session=await a_session(caller, "root"))
+    assert [repeated.first.status, repeated.second.status] == [204, 404]
+    assert repeated.recorded == 0
+
+
+async def end_sessions(caller: Caller, _: str) -> None:
+    """All that had begun have ended."""
+    await a_session(caller, "root")
+    repeated = await caller.twice("endSessions")
+    assert [repeated.first.status, repeated.second.status] == [204, 204]
+    assert repeated.recorded == 0
+
+
+async def end_operator_session(caller: Caller, _: str) -> None:
+    """As one's own."""
+    session = await a_session(caller, "eve")
+    repeated = await caller.twice("endOperatorSession", caller="eve", session=session)
+    assert [repeated.first.status, repeated.second.status] == [204, 404]
+    assert repeated.recorded == 0
+
+
+async def end_operator_sessions(caller: Caller, _: str) -> None:
+    """Somebody may have signed in in between: the log has both."""
+    await a_session(caller, "eve")
+    repeated = await caller.twice("endOperatorSessions", caller="eve")
+    assert [repeated.first.status, repeated.second.status] == [204, 204]
+    assert repeated.recorded == 1
+
+
 CALLS: Mapping[str, Callable[[Caller, str], Awaitable[None]]] = {
     "connect": connect,
     "editConnection": edit,
@@ -208,6 +250,10 @@ CALLS: Mapping[str, Callable[[Caller, str], Awaitable[None]]] = {
     "addOperator": add_operator,
     "rotateOperator": rotate_operator,
     "removeOperator": remove_operator,
+    "endSession": end_session,
+    "endSessions": end_sessions,
+    "endOperatorSession": end_operator_session,
+    "endOperatorSessions": end_operator_sessions,
 }
 
 

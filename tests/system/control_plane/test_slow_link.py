@@ -8,6 +8,7 @@ from attrs import define, field
 
 from control_plane.cli import cli
 from tests.support.commands import Ran
+from tests.support.console_client import console_client
 from tests.support.control_plane import ControlPlane
 from tests.support.shell import ran
 from tests.support.tcp_proxy import TcpProxy
@@ -99,6 +100,7 @@ async def test_every_command_reads_its_answer_to_the_end(slow: SlowShell) -> Non
     await slow.run("connections", "review", host)
     await slow.run("connections", "send-back", host, "--comment", "why?", operator="bob")
     await slow.run("connections", "discard", host)
+    await slow.run("connections", "history", host)
     await slow.run("connections", "revoke", host, operator="bob")
 
     exported = await slow.run("export")
@@ -112,6 +114,12 @@ async def test_every_command_reads_its_answer_to_the_end(slow: SlowShell) -> Non
     listed = await slow.run("devices", "list", operator="bob")
     assert listed.output.count(device) == CONNECTIONS + 1
     await slow.run("devices", "lift", device, operator="bob")
+    for _ in range(2):
+        async with console_client(slow.plane, "alice") as browser:
+            assert (await browser.get("/console/me")).status == 200
+    sessions = (await slow.run("sessions", "list", "--json")).result
+    assert len(sessions) == 2
+    await slow.run("sessions", "end", sessions[0]["id"])
     entries = await slow.run("audit", "list", "--json")
     assert len(entries.result) > 2 * CONNECTIONS
     assert slow.done == api_commands()
