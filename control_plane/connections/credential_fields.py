@@ -9,6 +9,7 @@ from typing import Final, assert_never
 from attrs import field, frozen
 
 from control_plane.connections.fields import parse_external_id, parse_secret, parse_username
+from control_plane.connections.google_host import InvalidGoogleHostError, require_google_host
 from control_plane.connections.google_key_hint import google_key_hint
 from control_plane.reading.field_reader import FieldReader
 from shared.connection import (
@@ -20,7 +21,6 @@ from shared.connection import (
     UsernameAndToken,
 )
 from shared.ecr_host import EcrHost, InvalidEcrHostError, require_role_arn
-from shared.google_host import InvalidGoogleHostError, require_google_host
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey

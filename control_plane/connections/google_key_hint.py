@@ -11,7 +11,7 @@ from typing import Final
 
 import orjson
 
-from shared.google_host import InvalidGoogleHostError, require_google_host
+from control_plane.connections.google_host import InvalidGoogleHostError, require_google_host
 from shared.registry_host import RegistryHost
 
 # <https://cloud.google.com/artifact-registry/docs/docker/authentication#json-key>

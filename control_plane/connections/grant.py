@@ -5,6 +5,7 @@ from typing import Final, assert_never
 
 import orjson
 
+from control_plane.connections.google_host import artifact_registry_location
 from control_plane.connections.repository_scope import iam_resources, literal_heads
 from control_plane.errors import NotFoundError
 from shared.aws_partitions import partitions
@@ -17,7 +18,6 @@ from shared.connection import (
 )
 from shared.ecr_host import EcrHost
 from shared.ecr_permissions import LOGIN_ACTION, PULL_ACTIONS, PULL_THROUGH_CACHE_ACTIONS
-from shared.google_host import artifact_registry_location
 
 PLACEHOLDER_PRINCIPAL: Final = "REPLACE-WITH-THE-ARN-OF-THE-FACADE"  # AWS refuses it as it stands
 POLICY_VERSION: Final = "2012-10-17"  # the language's version, not a date of ours

@@ -1,8 +1,8 @@
 """The provider that a registry's host suggests. Pure."""
 
+from control_plane.connections.google_host import InvalidGoogleHostError, require_google_host
 from shared.connection import Provider
 from shared.ecr_host import EcrHost, InvalidEcrHostError
-from shared.google_host import InvalidGoogleHostError, require_google_host
 from shared.registry_host import RegistryHost
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.google_host import (
+from control_plane.connections.google_host import (
     InvalidGoogleHostError,
     artifact_registry_location,
     is_container_registry,
