@@ -45,9 +45,15 @@ def owned(fleet: SignedFleet, podman: Podman) -> SignedFleet:  # noqa: F811 the 
     return fleet
 
 
+def containers(podman: Podman, *options: str) -> list[str]:
+    """Return the agent's containers, those that run unless the options say more."""
+    chosen = ("--filter=label=device-agent.slot=app", "--format={{.Names}}")
+    return podman.run("ps", *chosen, *options).split()
+
+
 def running(podman: Podman) -> list[str]:
     """Return what the agent's running containers are, by their own word."""
-    names = podman.run("ps", "--filter=label=device-agent.slot=app", "--format={{.Names}}").split()
+    names = containers(podman)
     return [podman.run("exec", name, "/bin/busybox", "cat", "/version") for name in names]
 
 
@@ -70,8 +76,8 @@ async def test_a_container_is_replaced_and_one_that_is_not_well_is_taken_back(
     owned.release(app("3"), "app")
     third = await device.update()
     assert (third.status, running(podman)) == (0, ["3"]), third
-    assert len(podman.run("ps", "--all", "--quiet").split()) == 1
-    podman.run("rm", "--all", "--force", "--time=0")
+    (name,) = containers(podman, "--all")
+    podman.run("rm", "--force", "--time=0", name)
     assert "not running" in (await device.run("verify")).output
     assert (await device.update()).status == 0  # as after a start of the machine
     assert running(podman) == ["3"]
