@@ -76,6 +76,7 @@ def reconcile(
     blobs, files = 0, _files(place, folder)
     while some := list(islice(files, names_at_once)):
         blobs += _note_blobs(index, some)
+        del some  # before more are read: one lot is held, not two
     if index.count_of(folder.beginning) != blobs:
         _forget_gone(index, place, folder, names_at_once)
 
@@ -108,6 +109,7 @@ def _forget_gone(index: Index, place: str, folder: Folder, names_at_once: int) -
         index.removed(*gone)
         _drop_orphans(_StoredFile(place, checksums_name(digest), digest) for digest in gone)
         after = str(noted[-1])
+        del noted, gone  # as above
 
 
 def _is_gone(place: str, digest: Digest) -> bool:
