@@ -23,7 +23,6 @@ from facade.store.arriving_file import ArrivingFile
 from facade.store.cached_open import AT_ONCE
 from facade.store.ingest_file import FollowedIngest
 from facade.store.inode import Inode
-from facade.store.marked_devices import note_marked
 from facade.store.page_cache_read import READ_BYTES
 from facade.store.shared_pieces import BlobReaders
 from facade.values.coverage import Coverage
@@ -245,6 +244,7 @@ class FollowedArrival:
 
     _ingest: FollowedIngest
     _blob: Path
+    _marked: MarkedRanges
     is_proven: bool = field(default=False, init=False)
 
     @property
@@ -254,9 +254,9 @@ class FollowedArrival:
 
     @property
     def reached(self) -> int:
-        """The end of its beginning."""
+        """The end of its beginning, as far as that can be told without waiting for the disk."""
         file, reached = self._ingest.file, 0
-        while (end := file.run_end(reached)) > reached:
+        while (end := file.run_end_nowait(reached) or reached) > reached:
             reached = end
         return reached
 
@@ -292,7 +292,7 @@ class FollowedArrival:
                 file.end()
                 return file.length or 0
             is_unlinked = file.is_unlinked
-            limit = want.sendable(file.run_end(want.at), file.allocated, file.length)
+            limit = want.sendable(await self._run_end(want.at), file.allocated, file.length)
             if limit > want.at and not (is_unlinked and want.ends is Ends.WITH_ITS_BYTES):
                 return limit
             if is_unlinked:
@@ -306,7 +306,13 @@ class FollowedArrival:
 
     async def note_marked(self, device: str) -> None:
         """Note it where its owner finds it."""
-        await finish_in_thread(note_marked, self._ingest.folder, device)
+        await self._marked.note(device)
+
+    async def _run_end(self, offset: int) -> int:
+        come_to = self._ingest.file.run_end_nowait(offset)
+        if come_to is None:
+            return await finish_in_thread(self._ingest.file.run_end, offset)
+        return come_to
 
     def _tell(self, want: Want) -> None:
         if self._ingest.told is None or self.length is None:

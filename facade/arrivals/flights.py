@@ -28,6 +28,7 @@ from facade.arrivals.flight import (
 )
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
+from facade.arrivals.marked_ranges import MarkedRanges
 from facade.arrivals.want import Want
 from facade.loop.thread_work import in_store_thread, open_in_thread
 from facade.registries.payer import FREE, PaidDownload
@@ -313,7 +314,9 @@ class Flights:
             while True:
                 ingest = await open_in_thread(_open_followed, _close_followed, folder)
                 if ingest is not None:
-                    return FollowedArrival(ingest, self._store.layout.blob(right.key.digest))
+                    digest = right.key.digest
+                    marked = MarkedRanges(digest, folder)
+                    return FollowedArrival(ingest, self._store.layout.blob(digest), marked)
                 await asyncio.sleep(POLL_SECONDS)
 
     def _forget(self, flight: Flight) -> None:

@@ -85,11 +85,20 @@ class ArrivingFile:
     def run_end(self, offset: int) -> int:
         """Return the end of what has come from an offset on, as far as a look shows.
 
-        Raises `OSError`.
+        Blocks; raises `OSError`.
         """
-        start = offset - offset % CHECKED_BYTES
-        first, size = checksums_span(start, LOOK_BYTES)
-        there = pieces_there(os.pread(self._checksums, size, first))
+        first, size = checksums_span(offset, LOOK_BYTES)
+        return self._run_end(offset, os.pread(self._checksums, size, first))
+
+    def run_end_nowait(self, offset: int) -> int | None:
+        """Return what `run_end` does; None if the disk would have to be waited for."""
+        first, size = checksums_span(offset, LOOK_BYTES)
+        size = min(size, os.fstat(self._checksums).st_size - first)
+        checksums = read_nowait(self._checksums, first, size) if size > 0 else b""
+        return None if checksums is None else self._run_end(offset, checksums)
+
+    def _run_end(self, offset: int, checksums: bytes | bytearray) -> int:
+        start, there = offset - offset % CHECKED_BYTES, pieces_there(checksums)
         run = there.index(False) if False in there else len(there)
         end = start + run * CHECKED_BYTES
         return max(offset, end if self.length is None else min(end, self.length))

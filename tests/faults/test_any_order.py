@@ -113,6 +113,9 @@ async def test_two_bytes_do_not_buy_the_blob(world: World) -> None:
     assert await pulled(world, [far]) == [BLOB.content[slice(*far)]]
     await world.settled()
     assert bought(world) <= 3 * PIECE_BYTES
+    spent = bought(world)
+    assert await pulled(world, [far]) == [BLOB.content[slice(*far)]]
+    assert bought(world) - spent <= 32 * 1024  # an answer that says that it may be read
     before = len(world.hosts["g"].simulator.pulls)
     assert await pulled(world, [None]) == [BLOB.content]
     assert bought(world) <= 1.02 * LENGTH
