@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from attrs import define, field
 
 from facade.arrivals.arrival_state import ArrivalMachine
-from facade.arrivals.gaps import Fetched, is_near
+from facade.arrivals.gaps import ALIGNED_BYTES, Fetched, aligned_end, is_near
 from facade.arrivals.marked_ranges import MarkedRanges
 from facade.arrivals.want import Ends, Want
 from facade.errors import PullError
@@ -116,6 +116,7 @@ class Progress:
     wants: dict[Want, None] = field(factory=dict, init=False)
     streams: list[Fetched] = field(factory=list, init=False)  # those that bring it now
     hungry: asyncio.Event = field(factory=asyncio.Event, init=False)  # other bytes are wanted
+    unreadable: OSError | None = field(default=None, init=False)  # what reading it has met
     _waits: Iterator[int] = field(factory=count, init=False)
     _moved: asyncio.Event = field(factory=asyncio.Event, init=False)
 
@@ -166,8 +167,14 @@ class Progress:
         """Note that it wants no more."""
         if self.wants.pop(want, self) is None:
             self.is_asked_whole = self.is_asked_whole or want.needs_all
-            self.asked.add(want.first, want.wanted_end or 0)
+            self._note_asked(want)
             self.hungry.set()
+
+    def _note_asked(self, want: Want) -> None:
+        """Note whole pieces, and only what is missing: a device may ask for each byte."""
+        length = self.length or 0
+        for gap, gap_end in self.come.gaps(want.at, want.wanted_end or 0):
+            self.asked.add(gap - gap % ALIGNED_BYTES, aligned_end(gap_end, length))
 
     def advance(self, first: int, end: int) -> None:
         """Note that these bytes have come, with their checksums."""
@@ -226,8 +233,13 @@ class Progress:
         return piece
 
     async def read(self, offset: int, count: int) -> memoryview:
-        """Return bytes of the growing file."""
-        piece = await self.file.read(offset, count)
+        """Return bytes of the growing file. If they are unreadable, whoever fills it is told."""
+        try:
+            piece = await self.file.read(offset, count)
+        except OSError as error:
+            self.unreadable = error
+            self.hungry.set()
+            raise
         if count <= READ_BYTES and self.readers.piece_at(offset, count) is None:
             self.readers.share(offset, piece)
         return piece

@@ -26,6 +26,7 @@ from facade.arrivals.want import Ends, Want
 from facade.loop.outcome import Failed, outcome_of
 from facade.loop.thread_work import finish_in_thread, until_done
 from facade.registries.upstream import Upstream
+from facade.store.arriving_file import RottenArrivalError
 from facade.store.ingest_file import REHASH_BYTES, OwnedIngest
 from facade.store.segment_writer import SegmentWriter
 from facade.store.wanted_spans import ToldWants
@@ -85,6 +86,7 @@ class Filling:
                 first.longer, first.may_be_whole = self._longer, self._is_alone
                 self._start(first)
             while not hashing.done():
+                self._require_readable()
                 self._reap()
                 self._begin_streams()
                 await is_set_within(self._progress.hungry, LOOK_SECONDS)
@@ -159,7 +161,7 @@ class Filling:
                 want = Want(first, min(end, self._length), Ends.WITH_ITS_BYTES, is_all=False)
                 want.waits_since = 0
                 yield want
-        if not self._progress.wants:
+        if not self._progress.wants and not self._told.is_some:
             if self._progress.is_asked_whole:
                 yield Want.whole(self._length)
             for first, end in self._progress.asked:
@@ -259,6 +261,13 @@ class Filling:
             else:
                 await self._has_come.wait()
         self._verifier.finish()
+
+    def _require_readable(self) -> None:
+        """Give the file up if a piece of it is not what came: each reader would meet it again."""
+        if self._progress.unreadable is not None:
+            raise RottenArrivalError(
+                "a reader met what is not what came"
+            ) from self._progress.unreadable
 
     def _reap(self) -> None:
         """Take note of how streams ended; raise what no other stream makes up for."""

@@ -24,7 +24,10 @@ class MarkedRanges:
     _noted: set[str] = field(factory=set, init=False)
 
     async def note(self, device: str) -> None:
-        """Note that a device is sent one. If the disk fails, the log says so."""
+        """Note that a device is sent one.
+
+        If that fails, the log says so: the disk fails, or the blob has come meanwhile, or was wrong.
+        """
         if device in self._noted:
             return
         if len(self._noted) < MAX_NOTED:

@@ -1,0 +1,105 @@
+"""Blobs that stay partly present: what is there is used, costs nothing more, and heals."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from facade.content.source import Blob, PullInProgress
+from facade.registries.payer import FREE
+from facade.values.byte_range import Span
+from facade.values.piece import PIECE_BYTES
+from facade.values.pull_path import Pull
+from shared.oci import RepositoryName
+from tests.faults.stored_files import come
+from tests.faults.stored_world import Process, World
+from tests.faults.test_any_order import BLOB, LENGTH, REPOSITORY, bought, pulled, serve
+from tests.support.eventually import eventually
+from tests.support.simulators.behaviour import Honest, Slow
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Two facades' stores on one folder, before a registry that has the blob."""
+    world = await World.start(tmp_path, 64 * PIECE_BYTES, "g")
+    yield world
+    await world.stop()
+
+
+@asynccontextmanager
+async def opened(world: World, process: Process) -> AsyncIterator[Blob]:
+    """Give the blob as an answer of one process has it."""
+    host = world.hosts["g"]
+    pull = Pull(host.simulator.host, RepositoryName.parse(REPOSITORY), BLOB.kind, BLOB.digest)
+    async with (
+        process.upstreams.lease(host.connection) as upstream,
+        process.content.blob(PullInProgress(pull, host.connection, upstream, FREE)) as blob,
+    ):
+        yield blob
+
+
+async def begun(world: World, process: Process) -> asyncio.Task[bytes | None]:
+    """Return a pull of the whole of which some has come."""
+    host = world.hosts["g"]
+    whole = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
+    partial = world.partial(host, BLOB, REPOSITORY)
+    await eventually(lambda: come(partial, LENGTH).count > PIECE_BYTES)
+    return whole
+
+
+async def test_what_is_there_buys_nothing_more(world: World) -> None:
+    """However often it is asked for: the registry only says that the blob is there."""
+    serve(world, Honest())
+    span = (5 * PIECE_BYTES, 6 * PIECE_BYTES)
+    for _ in range(5):
+        assert await pulled(world, [span]) == [BLOB.content[slice(*span)]]
+        await world.settled()
+    assert bought(world) == PIECE_BYTES
+
+
+async def test_what_rotted_is_bought_anew_once(world: World) -> None:
+    """Checksums reached the disk before a power cut, and what they are of did not."""
+    serve(world, Honest())
+    span = (5 * PIECE_BYTES, 6 * PIECE_BYTES)
+    assert await pulled(world, [span]) == [BLOB.content[slice(*span)]]
+    await world.settled()
+    with world.partial(world.hosts["g"], BLOB, REPOSITORY).open("r+b") as file:
+        file.seek(span[0])
+        file.write(bytes(PIECE_BYTES))
+    assert await pulled(world, [span]) == [BLOB.content[slice(*span)]]
+    await world.settled()
+    world.hosts["g"].simulator.requests.clear()
+    for _ in range(3):
+        assert await pulled(world, [span]) == [BLOB.content[slice(*span)]]
+        await world.settled()
+    assert bought(world) == PIECE_BYTES
+
+
+async def test_a_reader_beside_whose_blob_has_just_been_kept(world: World) -> None:
+    """Its range is not noted any more, and it gets its bytes."""
+    serve(world, Slow(PIECE_BYTES, 0.01))
+    whole = await begun(world, world.processes[1])
+    async with opened(world, world.processes[0]) as blob:
+        assert await whole == BLOB.content
+        folder = world.partial(world.hosts["g"], BLOB, REPOSITORY).parent
+        await eventually(lambda: not folder.exists())
+        part = await blob.part(Span(0, 8 * PIECE_BYTES, LENGTH))
+        body = b"".join([bytes(piece) async for piece in part.pieces])
+    assert body == BLOB.content[: 8 * PIECE_BYTES]
+
+
+async def test_who_left_buys_nothing_for_a_reader_of_another_process(world: World) -> None:
+    """While somebody there reads a range, no more than that is fetched."""
+    serve(world, Slow(PIECE_BYTES // 4, 0.005))
+    whole = await begun(world, world.processes[1])
+    async with opened(world, world.processes[0]) as blob:
+        part = await blob.part(Span(0, 2 * PIECE_BYTES + 2, LENGTH))
+        assert await anext(part.pieces)
+        whole.cancel()
+        await asyncio.gather(whole, return_exceptions=True)
+        await asyncio.sleep(1)  # all would come in less
+    await world.settled()
+    assert not world.is_stored(BLOB)
+    assert come(world.partial(world.hosts["g"], BLOB, REPOSITORY), LENGTH).count < LENGTH // 2
