@@ -18,7 +18,7 @@ from facade.arrivals.download import (
     require_given_blob,
     require_there,
 )
-from facade.arrivals.gaps import SEGMENT_BYTES, Segment, aligned_end, next_segment
+from facade.arrivals.gaps import SEGMENT_BYTES, aligned_end, next_segment
 from facade.arrivals.span_download import NoRangesError, SpanDownload
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.arrivals.want import LEAST_AHEAD_BYTES, Ends, Want
@@ -121,8 +121,8 @@ async def resumed_answer(
     """Ask for what is missing of a blob; raise `UpstreamError`, also if the blob is denied."""
     if left.length is None:
         raise ValueError("it has no gaps that anybody knows of")
-    want = _want_of(left.length, first)
-    segment = next_segment(left.length, left.come, [], [want]) or _least(left.length, left.come)
+    # What else is missing is asked for when somebody waits for it.
+    segment = next_segment(left.length, left.come, [], [_want_of(left.length, first)])
     if segment is None:
         await require_there(upstream, right.repository, right.key.digest)
         return Answer(left.length, is_claim=False, come=left.come, left_bytes=left.counted)
@@ -145,16 +145,6 @@ async def resumed_answer(
         come=left.come,
         left_bytes=left.counted,
     )
-
-
-def _least(length: int, come: Coverage) -> Segment | None:
-    """Return the least that is missing, if all that is wanted is there.
-
-    The registry is asked all the same: its answer says whether this may be read.
-    """
-    for first, end in come.gaps(0, length):
-        return Segment(first, min(end, first + CHECKED_BYTES))
-    return None
 
 
 def _want_of(length: int, first: ByteRanges | None) -> Want:

@@ -26,7 +26,7 @@ class MarkedRanges:
     async def note(self, device: str) -> None:
         """Note that a device is sent one.
 
-        If that fails, the log says so: the disk fails, or the blob has come meanwhile, or was wrong.
+        If that fails, the log says so: the disk fails, or the blob has come or was wrong.
         """
         if device in self._noted:
             return

@@ -40,6 +40,13 @@ def lock_span_shared(descriptor: int, first: int, count: int) -> bool:
     return _set(descriptor, fcntl.F_RDLCK, (os.SEEK_SET, first, count, 0))
 
 
+def keep_span(descriptor: int, first: int, count: int) -> None:
+    """Let go of the locks of all other bytes."""
+    if first:
+        _set(descriptor, fcntl.F_UNLCK, (os.SEEK_SET, 0, first, 0))
+    _set(descriptor, fcntl.F_UNLCK, (os.SEEK_SET, first + count, 0, 0))
+
+
 def first_lock(descriptor: int, first: int, count: int) -> tuple[int, int] | None:
     """Return the first byte and the end of a lock that another open file holds on some bytes."""
     asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, first, count, 0)

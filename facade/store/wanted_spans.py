@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.store.file_lock import first_lock, lock_span_shared, unlock
+from facade.store.file_lock import first_lock, keep_span, lock_span_shared
 from shared.own_files import open_own
 
 WANTED = "wanted"
@@ -43,8 +43,9 @@ class ToldWant:
     def _tell(self, first: int, end: int) -> None:
         if self._told != (first, end):
             self._told = (first, end)
-            unlock(self._descriptor)
+            # In this order, so that nobody sees it waiting for nothing.
             lock_span_shared(self._descriptor, first, end - first)
+            keep_span(self._descriptor, first, end - first)
 
     def close(self) -> None:
         """Wait for nothing any more."""

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from facade.store.wanted_spans import MAX_SPANS, TOLD_BYTES, ToldWant, ToldWants
@@ -53,6 +54,26 @@ def test_no_more_are_looked_for_than_the_bound(tmp_path: Path) -> None:
     assert len(wants.spans()) == MAX_SPANS
     for each in told:
         each.close()
+    wants.close()
+
+
+def test_who_reads_on_is_never_seen_waiting_for_nothing(tmp_path: Path) -> None:
+    """What it waits for changes with each piece; it is somebody all along."""
+    wants, reader = ToldWants.open(tmp_path), ToldWant.open(tmp_path)
+    reader.tell(0, 1)
+
+    def read_on() -> None:
+        for place in range(1, 2_000):
+            reader.tell(place, place + 1 + place % 7)
+
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(read_on)
+        seen = [wants.is_some]
+        while not reading.done():
+            seen.append(wants.is_some)
+        reading.result()
+    assert all(seen)
+    reader.close()
     wants.close()
 
 
