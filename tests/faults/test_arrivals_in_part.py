@@ -9,6 +9,7 @@ import pytest
 
 from facade.content.source import Blob, PullInProgress
 from facade.registries.payer import FREE
+from facade.store.ingest_file import OwnedIngest
 from facade.values.byte_range import Span
 from facade.values.piece import PIECE_BYTES
 from facade.values.pull_path import Pull
@@ -103,3 +104,20 @@ async def test_who_left_buys_nothing_for_a_reader_of_another_process(world: Worl
         assert not world.is_stored(BLOB)
         partial = world.partial(world.hosts["g"], BLOB, REPOSITORY)
         assert come(partial, LENGTH).count <= 15 * PIECE_BYTES
+
+
+async def test_what_is_written_again_counts_once(tmp_path: Path) -> None:
+    """A process was killed between bytes and their checksums, and the quota is hardly more."""
+    world = await World.start(tmp_path, LENGTH + 4096, "g")
+    try:
+        serve(world, Honest())
+        path = world.partial(world.hosts["g"], BLOB, REPOSITORY)
+        ingest = OwnedIngest.acquire(path.parent)
+        assert ingest is not None
+        ingest.announce(LENGTH, RepositoryName.parse(REPOSITORY))
+        path.write_bytes(BLOB.content[: LENGTH // 2])
+        ingest.release()
+        assert await pulled(world, [None]) == [BLOB.content]
+        await eventually(lambda: world.is_stored(BLOB))
+    finally:
+        await world.stop()
