@@ -495,6 +495,7 @@ def _what_is_left(ingest: OwnedIngest) -> Left | None:
     announced, size = ingest.announced, ingest.size
     if announced is None or not size:
         return None
+    ingest.touch()
     if announced.length is None:
         return Left(None, Coverage(), size)
     return Left(announced.length, ingest.come(announced.length), ingest.allocated)

@@ -1,6 +1,8 @@
 """Blobs that stay partly present: what is there is used, costs nothing more, and heals."""
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from facade.content.source import Blob, PullInProgress
 from facade.registries.payer import FREE
 from facade.store.ingest_file import OwnedIngest
+from facade.store.partials import ABANDONED_SECONDS, Partials
 from facade.values.byte_range import Span
 from facade.values.piece import PIECE_BYTES
 from facade.values.pull_path import Pull
@@ -58,6 +61,21 @@ async def test_what_is_there_buys_nothing_more(world: World) -> None:
         assert await pulled(world, [span]) == [BLOB.content[slice(*span)]]
         await world.settled()
     assert bought(world) == PIECE_BYTES
+
+
+async def test_what_is_read_is_not_abandoned(world: World) -> None:
+    """Although nothing more of it is asked for: who reads a few files of an image asks so."""
+    serve(world, Honest())
+    span = (5 * PIECE_BYTES, 6 * PIECE_BYTES)
+    assert await pulled(world, [span]) == [BLOB.content[slice(*span)]]
+    await world.settled()
+    path = world.partial(world.hosts["g"], BLOB, REPOSITORY)
+    long_ago = time.time() - 2 * ABANDONED_SECONDS
+    os.utime(path, (long_ago, long_ago))
+    assert await pulled(world, [span]) == [BLOB.content[slice(*span)]]
+    await world.settled()
+    Partials(path.parent.parent).drop_abandoned()
+    assert path.exists()
 
 
 async def test_what_rotted_is_bought_anew_once(world: World) -> None:
