@@ -76,6 +76,7 @@ class SpanDownload:
     # Whether it began with a range, which alone said how long the blob is.
     _doubts_ranges: bool = field(default=False, init=False)
     _furthest: int = field(default=0, init=False)  # when the present answer was asked for
+    _resumes_whole: bool = field(default=True, init=False)  # if not, the whole begins again
 
     def __attrs_post_init__(self) -> None:
         """Nothing has come yet."""
@@ -165,6 +166,9 @@ class SpanDownload:
         """Ask for the next part after a 206 with less than was asked for (RFC 9110, 14.4)."""
         part, self._chunks = self._part, None
         if part is not None and part.length < MIN_PROGRESS_BYTES and self.reached == part.last + 1:
+            if self.is_whole:
+                self._resumes_whole = False
+                raise BrokenBodyError("the registry gives very little of a range")
             raise NoRangesError("the registry gives very little of a range")
         if part is None or self.reached != part.last + 1 or part.length < MIN_PART_BYTES:
             raise BrokenBodyError("the body ended early")
@@ -172,13 +176,23 @@ class SpanDownload:
     async def _ask(self) -> None:
         """Ask the registry, so that a link is a new one.
 
-        The range names its end, because some registries refuse open ranges.
+        The rest of the whole is asked for as a range, too, as long as the registry gives it.
         """
+        try:
+            await self._ask_once()
+        except (NoRangesError, UnexpectedAnswerError):
+            if not (self.is_whole and self.reached and self._resumes_whole):
+                raise
+            self._resumes_whole = False
+            await self._ask_once()
+
+    async def _ask_once(self) -> None:
+        """Ask for what is missing. The range names its end: some registries refuse open ranges."""
         await self._stack.aclose()
         self._furthest = max(self._furthest, self.reached)
-        if self.is_whole:
+        if self.is_whole and not self._resumes_whole:
             self.reached, self.end = 0, self.length
-        asks_range = not self.is_whole and (self.reached or self.end < self.length)
+        asks_range = self.reached or self.end < self.length
         try:
             answer = await self._stack.enter_async_context(
                 self._upstream.fetch(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from facade.arrivals.span_download import SpanDownload
 from facade.content.source import Blob, PullInProgress
 from facade.registries.payer import FREE
 from facade.store.ingest_file import OwnedIngest
@@ -21,7 +22,7 @@ from tests.faults.stored_files import come
 from tests.faults.stored_world import Process, World
 from tests.faults.test_any_order import BLOB, LENGTH, REPOSITORY, bought, pulled, serve
 from tests.support.eventually import eventually
-from tests.support.simulators.behaviour import Honest, Slow
+from tests.support.simulators.behaviour import BreaksEvery, Honest, Slow
 
 
 @pytest.fixture
@@ -139,3 +140,14 @@ async def test_what_is_written_again_counts_once(tmp_path: Path) -> None:
         await eventually(lambda: world.is_stored(BLOB))
     finally:
         await world.stop()
+
+
+async def test_the_whole_is_resumed_where_its_answer_broke(world: World) -> None:
+    """Who is asked for the whole may give ranges all the same, and break after some MiB."""
+    serve(world, BreaksEvery(2 * PIECE_BYTES + 3))
+    host, repository = world.hosts["g"], RepositoryName.parse(REPOSITORY)
+    async with world.processes[0].upstreams.lease(host.connection) as upstream:
+        span = SpanDownload(LENGTH, 0, LENGTH, upstream, repository, BLOB.digest, is_whole=True)
+        body = b"".join([chunk async for chunk in span.chunks()])
+        await span.close()
+    assert body == BLOB.content
