@@ -113,6 +113,7 @@ class Progress:
     marked: MarkedRanges | None = None  # None: nobody notes them
     asked: Coverage = field(factory=Coverage, init=False)  # by anybody who is or was here
     is_asked_whole: bool = field(default=False, init=False)
+    is_left: bool = field(default=False, init=False)  # nobody reads it, and its flight goes on
     wants: dict[Want, None] = field(factory=dict, init=False)
     streams: list[Fetched] = field(factory=list, init=False)  # those that bring it now
     hungry: asyncio.Event = field(factory=asyncio.Event, init=False)  # other bytes are wanted

@@ -161,7 +161,7 @@ class Filling:
                 want = Want(first, min(end, self._length), Ends.WITH_ITS_BYTES, is_all=False)
                 want.waits_since = 0
                 yield want
-        if not self._progress.wants and not self._told.is_some:
+        if self._progress.is_left:
             if self._progress.is_asked_whole:
                 yield Want.whole(self._length)
             for first, end in self._progress.asked:

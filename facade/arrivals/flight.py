@@ -156,6 +156,7 @@ class Flight:
             progress = await asyncio.shield(self._progress)
             if isinstance(progress, Failed):
                 raise progress.own()
+            progress.is_left = False
             progress.readers.join()
             try:
                 yield progress
@@ -222,6 +223,8 @@ class Flight:
         elif not self._machine.is_proven:
             reached, wanted = (progress.come.count, progress.wanted) if progress else (0, 0)
             self._goes_on_to = self._grace.end(len(self._devices), reached, wanted)
+            if progress is not None:
+                progress.is_left = True
             self._grace_timer = asyncio.get_running_loop().call_later(
                 self._grace.seconds, self._cancel
             )
