@@ -58,6 +58,7 @@ class Wire:
         self._reader = reader
         self._writer = writer
         self.is_closed = False
+        self.written_bytes = 0  # heads and bodies; the client may not have taken all of them
 
     async def head(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
         """Write the status line and exactly these headers."""
@@ -70,6 +71,7 @@ class Wire:
         if self._writer.transport.is_closing():
             raise ConnectionAbortedError
         self._writer.write(content)
+        self.written_bytes += len(content)
         await self._writer.drain()
 
     def close(self) -> None:
@@ -99,7 +101,8 @@ class Wire:
         """Reset the connection; what the client has not read yet is lost, see `until_read`."""
         self.is_closed = True
         raw = self._writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if raw is not None:  # the client has not left before
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -173,6 +176,7 @@ class WireServer:
         self._is_closed = False
         self.requests: list[RecordedRequest] = []
         self.connections_made = 0
+        self.written_bytes = 0  # heads and bodies, of requests that are answered
         self.answered = 0  # requests whose answer is written, or was not read to its end
 
     async def __aenter__(self) -> Self:
@@ -241,10 +245,12 @@ class WireServer:
                 length = int(request.header("Content-Length") or 0)
                 request = evolve(request, body=await reader.readexactly(length))
                 self.requests.append(request)
+                before = wire.written_bytes
                 try:
                     await self.respond(request, wire)
                 finally:
                     self.answered += 1
+                    self.written_bytes += wire.written_bytes - before
 
 
 def _drop(writer: asyncio.StreamWriter) -> None:
