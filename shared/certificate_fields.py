@@ -32,9 +32,9 @@ def texts_of(certificate: x509.Certificate, field: CertificateField) -> list[str
     """Return every text of this field, in the certificate's order."""
     match field.kind:
         case FieldKind.URI:
-            return _alternative_names(certificate, x509.UniformResourceIdentifier)
+            return alternative_names(certificate, x509.UniformResourceIdentifier)
         case FieldKind.DNS:
-            return _alternative_names(certificate, x509.DNSName)
+            return alternative_names(certificate, x509.DNSName)
         case FieldKind.EXTENSION:
             return _extension_texts(certificate, x509.ObjectIdentifier(field.oid))
         case kind:
@@ -80,9 +80,10 @@ def _named_oids(certificate: x509.Certificate) -> Iterator[x509.ObjectIdentifier
                 pass
 
 
-def _alternative_names(
+def alternative_names(
     certificate: x509.Certificate, kind: type[x509.UniformResourceIdentifier] | type[x509.DNSName]
 ) -> list[str]:
+    """Return the subject alternative names of a kind, none if there is no such extension."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -76,13 +76,7 @@ class Checks:
         `repository` is asked for as well. `tell` is told of each stage once it is done.
         """
         check = await self._ask(request, actor, repository, tell)
-        async with self.acts.begin() as act:
-            act.record(
-                actor=actor,
-                action="connection.check",
-                about=f"registry/{request.host}",
-                details=recorded(check).details(),
-            )
+        await self._record("connection.check", request, check, actor)
         return check
 
     async def require_passed(self, request: ConnectionRequest, *, actor: str) -> RecordedCheck:
@@ -90,14 +84,19 @@ class Checks:
         check = await self._ask(request, actor)
         if check.outcome is not CheckOutcome.FAILED:
             return recorded(check)
+        await self._record("connection.refuse", request, check, actor)
+        raise _failed(request, check)
+
+    async def _record(
+        self, action: str, request: ConnectionRequest, check: LoginCheck, actor: str
+    ) -> None:
         async with self.acts.begin() as act:
             act.record(
                 actor=actor,
-                action="connection.refuse",
+                action=action,
                 about=f"registry/{request.host}",
                 details=recorded(check).details(),
             )
-        raise _failed(request, check)
 
     async def _ask(
         self,

@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from facade.errors import MalformedError
 from facade.values.trust_domain import may_issue
+from shared.certificate_fields import alternative_names
 from shared.device_id import DNS_NAME, MAX_DEVICE_ID_CHARACTERS, SUBJECT_FIELD
 from shared.identity_form import IdentityKind
 from shared.malformed_x509 import MALFORMED
@@ -111,7 +112,7 @@ class IdentityRule:
                 return _subject_name(certificate)
 
     def _spiffe_name(self, certificate: x509.Certificate) -> tuple[str, str | None]:
-        uri = _the_only(_alternative_names(certificate, x509.UniformResourceIdentifier), "URI SAN")
+        uri = _the_only(alternative_names(certificate, x509.UniformResourceIdentifier), "URI SAN")
         match = self.uri_pattern.fullmatch(uri)
         if match is None or len(uri) > MAX_DEVICE_ID_CHARACTERS:
             raise UnidentifiedDeviceError("the URI SAN does not fit the configured pattern")
@@ -127,18 +128,8 @@ def may_authenticate_clients(certificate: x509.Certificate) -> bool:
     return ExtendedKeyUsageOID.CLIENT_AUTH in usage
 
 
-def _alternative_names(
-    certificate: x509.Certificate, kind: type[x509.UniformResourceIdentifier] | type[x509.DNSName]
-) -> list[str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return names.get_values_for_type(kind)
-
-
 def _dns_name(certificate: x509.Certificate) -> str:
-    name = _the_only(_alternative_names(certificate, x509.DNSName), "DNS SAN")
+    name = _the_only(alternative_names(certificate, x509.DNSName), "DNS SAN")
     if not DNS_NAME.fullmatch(name):
         raise UnidentifiedDeviceError("the DNS SAN is not a lower-case host name")
     return name
