@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#\s]*)(?:#(?P<heading>[^)\s]*))?\)")
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(r"^(?:\|.*\n)+", re.MULTILINE)
 _TEST = re.compile(r"`(?P<path>tests/[\w./-]+\.py)::(?P<name>\w+)`")
 _FILE = re.compile(r"`(?P<path>(?:facade|control_plane|shared|tests|deploy|docs)/[\w./-]+)`")
 
@@ -68,6 +70,32 @@ def test_a_page_names_only_tests_that_are_there(page: Path) -> None:
     """What it says was tried can be tried again."""
     for named in _TEST.finditer(page.read_text("utf-8")):
         assert f"def {named['name']}(" in (REPOSITORY / named["path"]).read_text("utf-8")
+
+
+def names_with_two_rows(page: Path) -> list[str]:
+    """Return the names in backticks that begin more than one row of a table."""
+    twice = []
+    for table in _TABLE.findall(_CODE.sub("", page.read_text("utf-8"))):
+        firsts = Counter(row.split("|")[1].strip() for row in table.splitlines())
+        twice += [first for first, rows in firsts.items() if rows > 1 and "`" in first]
+    return twice
+
+
+@pytest.mark.parametrize(
+    "page",
+    [each for each in pages() if each.name == "README.md"],
+    ids=lambda page: str(page.relative_to(REPOSITORY)),
+)
+def test_a_name_has_one_row(page: Path) -> None:
+    """Of two rows about one room or file, as a merge may leave them, one is out of date."""
+    assert names_with_two_rows(page) == []
+
+
+def test_a_second_row_is_found(tmp_path: Path) -> None:
+    """In one table; another table may tell of the same name."""
+    page = tmp_path / "page.md"
+    page.write_text("| `a` | 1 |\n| `b` | 2 |\n| `a` | 3 |\n\n| `b` | 4 |\n")
+    assert names_with_two_rows(page) == ["`a`"]
 
 
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
