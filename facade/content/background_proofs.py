@@ -16,10 +16,11 @@ from facade.arrivals.download import require_given_blob
 from facade.content.manifest import fetch_manifest
 from facade.content.source import AuthorizedPull
 from facade.loop.thread_work import in_store_thread
+from facade.registries.connection_work import ConnectionRevokedError
 from facade.registries.failing_paths import CircuitOpenError, DigestFailingError
 from facade.registries.spender import NOBODY, spending
 from facade.registries.upstream import Upstream
-from facade.registries.upstreams import ConnectionRevokedError, Upstreams
+from facade.registries.upstreams import Upstreams
 from facade.store.index import Index, ProvenRight
 from facade.store.layout import Right
 from facade.values.piece import WrongBytesError

@@ -36,6 +36,7 @@ from facade.pulls.device_requests import DeviceTooFastError
 from facade.pulls.held_manifests import TooMuchHeldError
 from facade.pulls.pull_slots import TooManyPullsError
 from facade.registries.absences import RememberedAbsenceError
+from facade.registries.connection_work import ConnectionRevokedError
 from facade.registries.device_allowance import (
     TooCostlyError,
     TooManyBytesError,
@@ -50,7 +51,6 @@ from facade.registries.failing_paths import (
     DigestFailingError,
 )
 from facade.registries.sealed_provider import SecretNotOpenedError, SecretUnusableError
-from facade.registries.upstreams import ConnectionRevokedError
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from facade.values.byte_range import TooManyRangesError, UnsatisfiableRangeError
 from facade.values.piece import WrongBytesError

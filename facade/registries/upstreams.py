@@ -1,7 +1,8 @@
 """One upstream for each approved connection, made at first use, closed when it serves no more.
 
 An upstream belongs to an access key. A new scope keeps it; a new secret, realm, network or CA gets
-another one. Pulls hold a lease. A rotation lets them finish, a revocation ends them.
+another one. Whoever asks the registry holds a lease meanwhile. A rotation lets them finish; a
+revocation ends them, as everything that runs through the connection (`connection_work`).
 
 An upstream that is not lent is closed if nobody used it for an hour, or if there are too many; the
 least recently used first. Its tokens, and what it knows of how to log in, are lost, and the next
@@ -19,8 +20,8 @@ from uuid import UUID
 
 from attrs import define, field
 
-from facade.errors import PullError
 from facade.loop.shared_work import SharedWork
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
 from shared.jitter import jittered
@@ -36,27 +37,18 @@ CANDIDATES: Final = 16  # looked at if there are too many, before one more is ma
 MakeUpstream = Callable[[ApprovedConnection], Awaitable[Upstream]]
 
 
-class ConnectionRevokedError(PullError):
-    """The connection was revoked while a pull went through it."""
-
-    def __init__(self) -> None:
-        """Say so."""
-        super().__init__("the connection was revoked meanwhile")
-
-
 @define(eq=False)
 class _Entry:
     connection_id: UUID
     access_key: str
     making: SharedWork[Upstream]
-    pulls: set[asyncio.Task[object]] = field(factory=set)
+    leases: int = 0
     used_at: float = 0.0  # when it was last lent, or given back
     retired: bool = False
-    revoked: bool = False
 
     def may_be_closed(self, now: float) -> bool:
         """Tell whether closing it loses only what can be found out again."""
-        if self.pulls:
+        if self.leases:
             return False
         made = self.making.outcome_nowait
         is_at_rest = not isinstance(made, Upstream) or made.is_at_rest
@@ -73,6 +65,7 @@ class Upstreams:
     """The upstreams of one facade process, by connection."""
 
     _make_upstream: MakeUpstream
+    _work: ConnectionWork
     _max_open: int = MAX_OPEN
     _clock: Callable[[], float] = time.monotonic
     _entries: OrderedDict[UUID, _Entry] = field(factory=OrderedDict, init=False)  # as last used
@@ -83,23 +76,20 @@ class Upstreams:
 
     @asynccontextmanager
     async def lease(self, connection: ApprovedConnection) -> AsyncIterator[Upstream]:
-        """Lend the connection's upstream to this task; it stays open as long as it is lent.
+        """Lend the connection's upstream; it stays open as long as it is lent.
 
-        Raises `ConnectionRevokedError` in the middle of whatever the task does with it.
+        Raises `ConnectionRevokedError`, as `ConnectionWork.running` does.
         """
-        entry, pull = self._entry_of(connection), _current_task()
-        entry.pulls.add(pull)
-        try:
-            yield await entry.making.result()
-        except asyncio.CancelledError:
-            if entry.revoked and pull.uncancel() == 0:
-                raise ConnectionRevokedError from None
-            raise
-        finally:
-            entry.pulls.discard(pull)
-            self._note_use(entry)
-            self._close_if_unused(entry)
-            del entry, pull  # a task that ends with an error from here holds this frame
+        with self._work.running(connection):
+            entry = self._entry_of(connection)
+            entry.leases += 1
+            try:
+                yield await entry.making.result()
+            finally:
+                entry.leases -= 1
+                self._note_use(entry)
+                self._close_if_unused(entry)
+                del entry  # a task that ends with an error from here holds this frame
 
     def retire(self, connection_id: UUID, *, serving: ApprovedConnection | None) -> None:
         """Let go of an upstream if its connection serves no more, or with another access key."""
@@ -110,11 +100,6 @@ class Upstreams:
             self._retired.setdefault(connection_id, set()).add(entry)
             entry.retired = True
             self._close_if_unused(entry)
-        if serving is None:
-            for lent in self._retired.get(connection_id, ()):
-                lent.revoked = True
-                for pull in lent.pulls:
-                    pull.cancel()
 
     @property
     def open(self) -> int:
@@ -140,10 +125,7 @@ class Upstreams:
 
     def _entry_of(self, connection: ApprovedConnection) -> _Entry:
         """Return the entry to lend; a pull that goes by an older revision gets that one's."""
-        serving = self._told.get(connection.id, connection.access_key)
-        if serving is None:
-            raise ConnectionRevokedError
-        if serving != connection.access_key:
+        if self._told.get(connection.id, connection.access_key) != connection.access_key:
             return self._superseded_entry(connection)
         entry = self._entries.get(connection.id)
         if entry is not None and entry.access_key != connection.access_key:
@@ -200,7 +182,7 @@ class Upstreams:
         return _Entry(connection.id, connection.access_key, making)
 
     def _close_if_unused(self, entry: _Entry) -> None:
-        if not entry.retired or entry.pulls:
+        if not entry.retired or entry.leases:
             return
         self._close(entry)
         lent = self._retired[entry.connection_id]
@@ -213,14 +195,6 @@ class Upstreams:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         task.add_done_callback(tell_of_failure)
-
-
-def _current_task() -> asyncio.Task[object]:
-    """Return the running task; raise `RuntimeError` outside of any."""
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("a lease is taken by a task")
-    return task
 
 
 async def _close_upstream(making: SharedWork[Upstream]) -> None:

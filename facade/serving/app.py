@@ -5,8 +5,6 @@ import resource
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
-from uuid import UUID
 
 from aiohttp import web
 
@@ -18,7 +16,6 @@ from facade.content.referrers import Referrers
 from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_server import DeviceServer
 from facade.devices.live_connections import LiveConnections
-from facade.devices.presented_device import PresentedDevice
 from facade.errors import StartError
 from facade.loop.garbage_rounds import GarbageRounds
 from facade.loop.loop_lag import LoopLag
@@ -34,6 +31,7 @@ from facade.pulls.referrers_answers import ReferrersAnswers
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import RequestLog
 from facade.registries.bandwidth import Bandwidth
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.payer import Payers
 from facade.registries.providers import open_providers
 from facade.registries.refused_credentials import RefusedCredentials
@@ -41,6 +39,7 @@ from facade.registries.secret_openings import SecretOpenings
 from facade.registries.unsealer import Unsealer
 from facade.registries.upstream_connector import UpstreamConnector
 from facade.registries.upstreams import Upstreams
+from facade.serving.change_effects import GENERATIONS_PER_SECOND, ChangeEffects
 from facade.serving.config import FacadeSettings
 from facade.serving.device_endpoint import Reloading, serve_devices
 from facade.serving.device_standing import device_problems
@@ -56,9 +55,6 @@ from shared.stopping import end_tasks
 from shared.supervised import Supervisor
 from shared.upstream.kept_connections import KeptConnections
 from shared.upstream.transport import TransportMeans
-
-_CONNECTION: Final = "connection"
-_GENERATIONS_PER_SECOND: Final = 1000  # a generation is a time in milliseconds, or just above
 
 
 async def serve(
@@ -102,12 +98,18 @@ async def serve(
             refused=refused,
         )
         stack.enter_context(GarbageRounds())
-        upstreams = Upstreams(connector.connect)
+        work = ConnectionWork()
+        upstreams = Upstreams(connector.connect, work)
         metrics.open_upstreams.set_function(lambda: upstreams.open)
         stack.push_async_callback(upstreams.close)
         feed = await stack.enter_async_context(
             _feed(
-                settings, files, snapshot, upstreams, metrics, live, connections_changed, supervisor
+                settings,
+                files,
+                snapshot,
+                ChangeEffects(snapshot, upstreams, work, live, connections_changed),
+                metrics,
+                supervisor,
             )
         )
         readiness = Readiness(
@@ -180,26 +182,18 @@ async def _feed(
     settings: FacadeSettings,
     files: StartupFiles,
     snapshot: Snapshot,
-    upstreams: Upstreams,
+    effects: ChangeEffects,
     metrics: FacadeMetrics,
-    live: LiveConnections,
-    connections_changed: asyncio.Event,
     supervisor: Supervisor,
 ) -> AsyncIterator[StatementFeed]:
     def on_change(change: Change) -> None:
         if change.outcome is not RowOutcome.ACCEPTED:
             metrics.statements_refused.inc()
         elif feed.was_read and change.generation is not None:  # the first read finds old ones
-            lag = time.time() - change.generation / _GENERATIONS_PER_SECOND
+            lag = time.time() - change.generation / GENERATIONS_PER_SECOND
             metrics.statement_lag.observe(max(0.0, lag))
-        if change.is_strangers:
-            return
-        kind, _, identifier = change.subject.partition("/")
-        if kind == _CONNECTION and _is_uuid(identifier):
-            upstreams.retire(UUID(identifier), serving=snapshot.serving(change.subject))
-            connections_changed.set()
-        elif kind != _CONNECTION:
-            _cut_revoked(change, snapshot, live)
+        if not change.is_strangers:
+            effects.apply(change)
 
     state_file = await in_access_thread(StateFile.open, settings.state_dir)
     try:
@@ -264,16 +258,6 @@ async def _operations(app: web.Application, listen: ListenAddress) -> AsyncItera
         await runner.cleanup()
 
 
-def _cut_revoked(change: Change, snapshot: Snapshot, live: LiveConnections) -> None:
-    def is_revoked(device: PresentedDevice) -> bool:
-        return device.identity is not None and snapshot.is_revoked(device.identity, device.issuer)
-
-    # A statement's generation is the time of the API's act (or one more than the last one).
-    said = change.generation if change.outcome is RowOutcome.ACCEPTED else None
-    since = None if said is None else said / _GENERATIONS_PER_SECOND
-    live.cut_revoked(change.subject, is_revoked, since=since)
-
-
 def _connection_limits(settings: FacadeSettings) -> ConnectionLimits:
     return ConnectionLimits.of_descriptors(
         _descriptors(), settings.max_connections, settings.max_connections_per_device
@@ -282,10 +266,3 @@ def _connection_limits(settings: FacadeSettings) -> ConnectionLimits:
 
 def _descriptors() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False

@@ -29,6 +29,7 @@ from facade.content.source import BlobPart, PullInProgress
 from facade.content.stored_content import StoredContent
 from facade.registries.absences import Absences
 from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.payer import FREE
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
@@ -139,7 +140,10 @@ class Process:
     @classmethod
     def open(cls, folder: Path, quota: int, times: WatchTimes, *, may_be_unverified: bool) -> Self:
         """Open the store as a starting facade does."""
-        store, upstreams = BlobStore.open(folder, quota), Upstreams(_make_upstream)
+        store, upstreams = (
+            BlobStore.open(folder, quota),
+            Upstreams(_make_upstream, ConnectionWork()),
+        )
         flights = Flights(store, upstreams, times)
         return cls(
             store,

@@ -15,6 +15,7 @@ from facade.arrivals.first_answer import HASHED_WHILE_OPEN_BYTES
 from facade.arrivals.flight import Flight
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
@@ -112,7 +113,7 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
         ingest = await asyncio.to_thread(NotedIngest.acquire, store.layout.flight(right))
         assert ingest is not None
         registry.openings = Openings(left, ingest)
-        upstreams, ended = Upstreams(make), asyncio.Event()
+        upstreams, ended = Upstreams(make, ConnectionWork()), asyncio.Event()
         Flight(
             right,
             CONNECTION,

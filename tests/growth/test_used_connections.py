@@ -16,6 +16,7 @@ from attrs import field, frozen
 from deploy.dev.device_ca import CertificateAuthority
 from facade.metrics.metrics import FacadeMetrics
 from facade.registries.aws.aws_session import AwsSession
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.providers import Providers
 from facade.registries.unsealer import Unsealer
 from facade.registries.upstream_connector import UpstreamConnector
@@ -202,7 +203,7 @@ async def test_what_used_connections_keep_open(
         registries = await stack.enter_async_context(
             Registries.serving(server_tls, server_ca, None)
         )
-        upstreams = Upstreams(connector.connect, max_open=MOST_OPEN)
+        upstreams = Upstreams(connector.connect, ConnectionWork(), max_open=MOST_OPEN)
         stack.push_async_callback(upstreams.close)
         before, used = contexts(), 0
         for size in growth.sizes(COUNTED):

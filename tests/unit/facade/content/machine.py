@@ -10,6 +10,7 @@ from attrs import define, field
 
 from facade.arrivals.flights import Flights
 from facade.arrivals.grace import Grace
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
@@ -68,7 +69,7 @@ class Machine:
         store = BlobStore.open(self.folder, self.quota)
         flights = Flights(
             store,
-            Upstreams(make),
+            Upstreams(make, ConnectionWork()),
             grace=grace or Grace(),
         )
         self._processes.append(Process(store, flights))

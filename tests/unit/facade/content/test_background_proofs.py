@@ -21,6 +21,7 @@ from facade.content.background_proofs import (
 )
 from facade.content.source import PullInProgress
 from facade.metrics.store_metrics import StoreMetrics
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.payer import FREE
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
@@ -135,7 +136,7 @@ async def scene(connect: Connect, tmp_path: Path) -> AsyncIterator[Scene]:
         async def lend(_: ApprovedConnection) -> Upstream:
             return upstream
 
-        upstreams = Upstreams(lend)
+        upstreams = Upstreams(lend, ConnectionWork())
         path = tmp_path / "index.sqlite3"
         with closing(Index.open(path, tmp_path, StoreMetrics.of_nobody())) as index:
             proofs = BackgroundProofs(index, upstreams, clock, max_delay=0.0)

@@ -14,9 +14,10 @@ from facade.content.manifest import WHOLLY_READ_BYTES
 from facade.content.source import Content, PullInProgress
 from facade.content.stored_content import StoredContent
 from facade.content.streamed_content import StreamedContent
+from facade.registries.connection_work import ConnectionRevokedError, ConnectionWork
 from facade.registries.payer import FREE
 from facade.registries.upstream import Upstream
-from facade.registries.upstreams import ConnectionRevokedError, Upstreams
+from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
 from facade.values.piece import PIECE_BYTES
 from facade.values.pull_path import Pull
@@ -78,6 +79,7 @@ class Scene:
     """One facade's content, with a store or without one."""
 
     registry: RegistrySimulator
+    work: ConnectionWork
     upstreams: Upstreams
     content: Content
 
@@ -112,14 +114,15 @@ async def scene(
         async def make(_: ApprovedConnection) -> Upstream:
             return await connect(registry, timeouts=QUICK)
 
-        upstreams = Upstreams(make)
+        work = ConnectionWork()
+        upstreams = Upstreams(make, work)
         if request.param == "streamed":
-            yield Scene(registry, upstreams, StreamedContent(FarRanges(enabled=True)))
+            yield Scene(registry, work, upstreams, StreamedContent(FarRanges(enabled=True)))
             return
         store = BlobStore.open(tmp_path, 2**30)
         flights = Flights(store, upstreams)
         content = StoredContent.of(store, flights, upstreams, FarRanges(enabled=True))
-        yield Scene(registry, upstreams, content)
+        yield Scene(registry, work, upstreams, content)
         await content.close()
         await flights.land()
         store.close()
@@ -184,7 +187,7 @@ async def test_an_upstream_that_cannot_be_made_is_gone() -> None:
     async def make(_: ApprovedConnection) -> Upstream:
         raise ConnectError("no")
 
-    upstreams = Upstreams(make)
+    upstreams = Upstreams(make, ConnectionWork())
 
     async def lease() -> None:
         async with upstreams.lease(CONNECTION):
@@ -202,7 +205,7 @@ async def test_a_revoked_pull_is_gone(scene: Scene) -> None:
         pulling = asyncio.create_task(scene.pull(Kind.BLOB, digest))
         while not scene.registry.requests:  # noqa: ASYNC110 - the simulator tells nobody
             await asyncio.sleep(0.01)
-        scene.upstreams.retire(CONNECTION.id, serving=None)
+        scene.work.revoke(CONNECTION.id)
         assert await pulling in (ConnectionRevokedError.__name__, "ArrivalEndedError")
         del pulling
     assert left.frames == []

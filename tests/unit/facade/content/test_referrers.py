@@ -27,6 +27,7 @@ from facade.content.source import PullInProgress
 from facade.content.streamed_content import StreamedContent
 from facade.metrics.pull_metrics import LeftOut, PullMetrics, PullSource
 from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.device_allowance import CostLimits, TooManyMissesError
 from facade.registries.failing_paths import CircuitOpenError
 from facade.registries.payer import FREE, Payer, Payers
@@ -77,7 +78,7 @@ class World:
 
         content = StreamedContent(FarRanges(enabled=True))
         metrics = PullMetrics.create(CollectorRegistry())
-        return Referrers(content, Upstreams(make), metrics, self.clock, seconds)
+        return Referrers(content, Upstreams(make, ConnectionWork()), metrics, self.clock, seconds)
 
     def asked(
         self, payer: Payer = FREE, connection: ApprovedConnection = CONNECTION

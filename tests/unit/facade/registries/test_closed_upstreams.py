@@ -8,6 +8,7 @@ import pytest
 
 from facade.metrics.metrics import FacadeMetrics
 from facade.registries.aws.aws_session import AwsSession
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.providers import Providers
 from facade.registries.unsealer import Unsealer
 from facade.registries.upstream_connector import UpstreamConnector
@@ -44,7 +45,7 @@ async def upstreams(writer: StatementWriter) -> AsyncIterator[Upstreams]:
             allow_loopback=True,
             means=TransportMeans(),
         )
-        upstreams = Upstreams(connector.connect, max_open=1)
+        upstreams = Upstreams(connector.connect, ConnectionWork(), max_open=1)
         yield upstreams
         await upstreams.close()
 

@@ -1,4 +1,4 @@
-"""Who is lent which client of a connection, for how long, and what ends it."""
+"""Who is lent which client of a connection, for how long, and when it is closed."""
 
 import asyncio
 import gc
@@ -14,12 +14,12 @@ from attrs import define, evolve, field, frozen
 from typing_extensions import override
 
 from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.connection_work import ConnectionRevokedError, ConnectionWork
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import (
     CANDIDATES,
     FORGOTTEN_SECONDS,
     IDLE_SECONDS,
-    ConnectionRevokedError,
     Upstreams,
 )
 from shared.approved_connection import ApprovedConnection
@@ -112,9 +112,15 @@ def maker() -> Maker:
 
 
 @pytest.fixture
-async def upstreams(maker: Maker) -> AsyncIterator[Upstreams]:
+def work() -> ConnectionWork:
+    """What runs through connections."""
+    return ConnectionWork()
+
+
+@pytest.fixture
+async def upstreams(maker: Maker, work: ConnectionWork) -> AsyncIterator[Upstreams]:
     """None yet; after the test each that was made is closed."""
-    upstreams = Upstreams(maker.make)
+    upstreams = Upstreams(maker.make, work)
     yield upstreams
     await upstreams.close()
     assert all(upstream.closed.is_set() for upstream in maker.made)
@@ -208,45 +214,32 @@ async def test_a_pull_that_comes_first_with_a_new_key_retires_the_old_client(
     await maker.made[0].closed.wait()
 
 
-async def test_a_revocation_ends_what_is_running(
-    upstreams: Upstreams, maker: Maker, puller: Puller
+@pytest.mark.parametrize("is_rotated", [False, True])
+async def test_a_revocation_ends_whoever_holds_a_lease(
+    is_rotated: bool,  # noqa: FBT001 - parametrized
+    upstreams: Upstreams,
+    work: ConnectionWork,
+    maker: Maker,
+    puller: Puller,
 ) -> None:
-    """In the middle of whatever it does, and with an error that says so."""
+    """Also with the secret of before a rotation. The client is closed behind the last of them."""
     connection = approved()
     pulls = [await puller.started(connection) for _ in range(3)]
     other = await puller.started(approved())
+    if is_rotated:
+        upstreams.retire(connection.id, serving=evolve(connection, access_key="new"))
     upstreams.retire(connection.id, serving=None)
+    work.revoke(connection.id)
     for pull in pulls:
         with pytest.raises(ConnectionRevokedError):
             await asyncio.wait_for(pull, END_SECONDS)
-    await maker.made[0].closed.wait()
+    await asyncio.wait_for(maker.made[0].closed.wait(), END_SECONDS)
     puller.may_end.set()
     assert await other is maker.made[1]
 
 
-@pytest.mark.parametrize("is_served_anew", [False, True])
-async def test_a_revocation_ends_what_runs_since_before_a_rotation(
-    is_served_anew: bool,  # noqa: FBT001 - parametrized
-    upstreams: Upstreams,
-    maker: Maker,
-    puller: Puller,
-) -> None:
-    """A pull with the old secret is a pull of the revoked connection, too."""
-    old = approved("old")
-    new = evolve(old, access_key="new")
-    pull = await puller.started(old)
-    upstreams.retire(old.id, serving=new)
-    if is_served_anew:
-        async with upstreams.lease(new):
-            pass
-    upstreams.retire(old.id, serving=None)
-    with pytest.raises(ConnectionRevokedError):
-        await asyncio.wait_for(pull, END_SECONDS)
-    await maker.made[0].closed.wait()
-
-
 async def test_a_revocation_ends_what_waits_for_its_client(
-    upstreams: Upstreams, maker: Maker, puller: Puller
+    upstreams: Upstreams, work: ConnectionWork, maker: Maker, puller: Puller
 ) -> None:
     """It will not be lent one any more."""
     maker.gate.clear()
@@ -254,25 +247,21 @@ async def test_a_revocation_ends_what_waits_for_its_client(
     pull = asyncio.create_task(puller.pull(connection))
     await asyncio.sleep(0)
     upstreams.retire(connection.id, serving=None)
+    work.revoke(connection.id)
     with pytest.raises(ConnectionRevokedError):
         await asyncio.wait_for(pull, END_SECONDS)
     assert maker.made == []
 
 
-async def test_a_device_that_leaves_is_cancelled_and_not_revoked(
-    upstreams: Upstreams, puller: Puller
+async def test_what_stands_on_a_revoked_connection_is_lent_nothing(
+    work: ConnectionWork, maker: Maker, puller: Puller
 ) -> None:
-    """Also when both happen at once: nobody is there to be told."""
+    """A download that was about to begin would show the secret once more."""
     connection = approved()
-    pull = await puller.started(connection)
-    pull.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await pull
-    pull = await puller.started(connection)
-    upstreams.retire(connection.id, serving=None)
-    pull.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await pull
+    work.revoke(connection.id)
+    with pytest.raises(ConnectionRevokedError):
+        await puller.pull(connection)
+    assert not maker.asked
 
 
 async def test_the_one_that_started_the_making_may_leave(maker: Maker, puller: Puller) -> None:
@@ -333,17 +322,6 @@ async def test_a_connection_may_serve_again_after_its_revocation(
     assert await puller.pull(connection) is maker.made[1]
 
 
-async def test_what_stands_on_a_revoked_connection_is_lent_nothing(
-    upstreams: Upstreams, maker: Maker, puller: Puller
-) -> None:
-    """A download that was about to begin would show the secret once more."""
-    connection = approved()
-    upstreams.retire(connection.id, serving=None)
-    with pytest.raises(ConnectionRevokedError):
-        await puller.pull(connection)
-    assert not maker.asked
-
-
 async def test_what_stands_on_a_replaced_secret_finishes_with_it(upstreams: Upstreams) -> None:
     """It was authorised a moment ago. The new secret's client stays, and is lent to the others."""
     old = approved()
@@ -368,7 +346,7 @@ class Bounded:
 
     def __attrs_post_init__(self) -> None:
         """Begin with none."""
-        self.upstreams = Upstreams(self.maker.make, max_open=3, clock=self.clock)
+        self.upstreams = Upstreams(self.maker.make, ConnectionWork(), max_open=3, clock=self.clock)
 
     async def use(self, connection: ApprovedConnection) -> RecordedUpstream:
         """Return what is lent, when it was given back."""
@@ -468,8 +446,6 @@ async def test_a_revocation_ends_nothing_twice(bounded: Bounded) -> None:
     bounded.upstreams.close_idle()
     bounded.upstreams.retire(connection.id, serving=None)
     await asyncio.wait_for(upstream.closed.wait(), END_SECONDS)
-    with pytest.raises(ConnectionRevokedError):
-        await bounded.use(connection)
 
 
 async def test_a_client_that_cannot_be_made_takes_no_room(bounded: Bounded) -> None:
