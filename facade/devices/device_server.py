@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 from typing_extensions import override
 
+from facade.devices.answer_writer import AnswerWriter
 from facade.devices.connection_limits import MAX_AGE_SECONDS
 from facade.devices.device_connection import AnswerAtOnce, DeviceConnection
 from facade.devices.known_devices import KnownDevices
@@ -107,6 +108,7 @@ class DeviceServer(web.Server):
         """Make the last answer of a connection say that it is."""
         if cast(DeviceConnection, protocol).is_ending:
             message = message._replace(should_close=True)
+        writer = AnswerWriter(protocol, self._loop)
         return super()._make_request(message, payload, protocol, writer, task)
 
 

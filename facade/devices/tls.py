@@ -188,7 +188,8 @@ def _count_handshake_step(
     result: int,  # noqa: ARG001 - pyOpenSSL's signature
 ) -> None:
     """Drop what a device sends once it has used up its steps."""
-    notes = notes_of(connection)
+    # Some 20 times a handshake: there are notes from the second time on.
+    notes: HandshakeNotes = connection.get_app_data() or notes_of(connection)
     notes.steps += 1
     if notes.steps > MAX_HANDSHAKE_STEPS:
         connection.set_shutdown(SSL.RECEIVED_SHUTDOWN)

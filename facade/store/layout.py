@@ -17,12 +17,14 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import frozen
 
 from shared.oci import Digest, Kind, RepositoryName
 from shared.own_files import DIRECTORY_MODE, prepare_own_folder, require_own_folder
+
+CHECKSUMS_SUFFIX: Final = ".xxh3"
 
 
 @frozen(cache_hash=True)
@@ -118,11 +120,15 @@ class Layout:
 
     def blob(self, digest: Digest) -> Path:
         """The file of a complete blob."""
-        return self.blobs / digest.algorithm / digest.hex[:2] / digest.hex
+        return Path(self._blob(digest))
 
     def checksums(self, digest: Digest) -> Path:
         """The file of its pieces' checksums."""
-        return self.blob(digest).with_name(checksums_name(digest))
+        return Path(f"{self._blob(digest)}{CHECKSUMS_SUFFIX}")
+
+    def _blob(self, digest: Digest) -> str:
+        """Every warm pull asks. To join paths part by part takes five times as long."""
+        return f"{self.root}/blobs/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
 
     def flight(self, of: _Named) -> Path:
         """The folder of an arriving blob: of a `Right`, because each repository is asked itself."""
@@ -135,7 +141,7 @@ class Layout:
 
 def checksums_name(digest: Digest) -> str:
     """The name of the file that lies beside a blob."""
-    return f"{digest.hex}.xxh3"
+    return f"{digest.hex}{CHECKSUMS_SUFFIX}"
 
 
 def _folders_and_links(folder: Path) -> list[Path]:

@@ -128,6 +128,28 @@ async def test_pieces_arrive_whole(serve: Serve, device_tls: ssl.SSLContext) -> 
     assert relayed.aborted == []
 
 
+async def test_the_head_goes_with_the_first_piece(serve: Serve, device_tls: ssl.SSLContext) -> None:
+    """In one TLS record, and so in one system call; a body without a byte has its head alone."""
+    relayed = await serve(Relayed(pieces_of(b"whole"), 5))
+    record = await asyncio.to_thread(first_record, relayed.port, device_tls)
+    assert record.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert record.endswith(b"\r\n\r\nwhole")
+    empty = await serve(Relayed(pieces_of(), 0))
+    record = await asyncio.to_thread(first_record, empty.port, device_tls)
+    assert record.endswith(b"\r\n\r\n")
+    assert record.count(b"\r\n\r\n") == 1
+
+
+def first_record(port: int, tls: ssl.SSLContext) -> bytes:
+    """Ask, and return the content of the first TLS record of the answer: OpenSSL reads one."""
+    with (
+        socket.create_connection(("127.0.0.1", port)) as raw,
+        tls.wrap_socket(raw, server_hostname="localhost") as device,
+    ):
+        device.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return device.recv(64 * 1024)
+
+
 @pytest.mark.parametrize("error", [WrongBytesError("wrong"), BrokenBodyError("broken")])
 async def test_what_fails_before_the_first_piece_was_never_begun(
     error: Exception, serve: Serve, device_tls: ssl.SSLContext
