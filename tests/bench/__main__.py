@@ -22,6 +22,7 @@ from tests.bench.figures import FLEETS, WORKERS
 from tests.bench.generators import MeasurementError
 from tests.bench.machine import Machine, Rivals
 from tests.bench.measures import (
+    cold,
     first_byte,
     herd,
     manifests,
@@ -47,6 +48,7 @@ MEASURES: dict[str, Callable[[Measuring], None]] = {
     "sessions": sessions.measure,
     "storm": storm.measure,
     "first-byte": first_byte.measure,
+    "cold": cold.measure,
     "parallel": parallel.measure,
     "segments": segments.measure,
     "many-ranges": many_ranges.measure,

@@ -40,6 +40,7 @@ class Figure:
     unit: str
     bars: tuple[Bar, ...] = ()
     is_compared: bool = True  # whether a ratio to a rival says anything
+    is_met_by_one: bool = False  # of its bars: if not, each of them is to be met
 
 
 def at_most(limit: float, rival: str | None = None) -> Bar:
@@ -120,6 +121,24 @@ def storm_figures(devices: int) -> tuple[Figure, ...]:
     )
 
 
+FIRST_BYTE_MIB = (1, 8, 64)  # sizes of cold blobs
+
+
+def first_byte_figures(mebibytes: int) -> tuple[Figure, ...]:
+    """Return what is measured of cold blobs of a size."""
+    key, title = f"first_byte.{mebibytes}", f"cold first byte of {mebibytes} MiB"
+    return (
+        Figure(
+            f"{key}.added",
+            f"{title}: over upstream's own",
+            "ms",
+            (at_most(1.5, NGINX), at_most(3.0)),
+            is_met_by_one=True,
+        ),
+        Figure(f"{key}.p99", f"{title}: p99", "ms"),
+    )
+
+
 FIGURES = (
     Figure(
         "warm.cpu",
@@ -155,7 +174,17 @@ FIGURES = (
     Figure("sessions.busy", "sessions: server busy", "cores", is_compared=False),
     Figure("sessions.generator", "sessions: generators' CPU", "ms", is_compared=False),
     *(figure for devices in FLEETS for figure in storm_figures(devices)),
-    Figure("first_byte.added", "cold first byte: over upstream's own", "ms", is_compared=False),
+    *(figure for size in FIRST_BYTE_MIB for figure in first_byte_figures(size)),
+    Figure(
+        "cold.cpu",
+        "cold blob: server CPU",
+        "s/GiB",
+        (at_most(1.2, NGINX), at_most(2.0)),
+        is_met_by_one=True,
+    ),
+    Figure("cold.stored_cpu", "cold blob: server CPU, with what follows the answer", "s/GiB"),
+    Figure("cold.time", "cold blob: time", "s"),
+    Figure("cold.upstream", "cold blob: upstream bytes / blob", "", (at_most(1.0),)),
     *(figure for case in PARALLEL for figure in case.figures()),
     Figure(
         "segments.gain",

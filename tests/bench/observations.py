@@ -47,13 +47,18 @@ class Observations:
         return median(ratios) if ratios else None
 
     def verdicts(self, figure: Figure) -> list[Verdict]:
-        """Return how the facade stands against each bar of a figure that can be judged."""
+        """Return how the facade stands against each bar of a figure that can be judged.
+
+        Where one of several bars is enough: against one that is met, else against the first.
+        """
         judged = []
         for bar in figure.bars:
             rival = bar.rival
             value = self.ratio(figure, rival) if rival else self.median(figure, FACADE)
             if value is not None:
                 judged.append(Verdict(bar, value, bar.is_met_by(value)))
+        if figure.is_met_by_one:
+            return sorted(judged, key=lambda verdict: not verdict.is_met)[:1]
         return judged
 
     def summary(self, figure: Figure) -> dict[str, object]:

@@ -28,7 +28,7 @@ def test_a_small_measure_prints_a_table_and_keeps_every_round(tmp_path: Path) ->
         [
             *(sys.executable, "-m", "tests.bench"),
             *("--only", "warm", "--only", "storm", "--only", "parallel", "--only", "segments"),
-            *("--only", "many-ranges"),
+            *("--only", "many-ranges", "--only", "cold"),
             *("--rounds", "1", "--size", "1MiB", "--fleet", "24", "--workers", "4"),
             *("--congestion", "no-such", "--json", result),
         ],
@@ -50,6 +50,7 @@ def test_a_small_measure_prints_a_table_and_keeps_every_round(tmp_path: Path) ->
         "distribution": 1,
     }
     assert_nothing_failed(figures)
+    assert figures["cold.upstream"]["rounds"]["facade"] == [1.0]
     for key in ("many_ranges.cold", "many_ranges.warm"):
         assert figures[key]["rounds"]["facade"][0] < MOST_OF_RANGES
 

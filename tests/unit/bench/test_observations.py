@@ -81,6 +81,21 @@ def test_each_bar_is_judged_by_itself() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "ours, rival, is_met",
+    [(2.9, NGINX, True), (3.1, None, True), (2.5, NGINX, True), (3.6, NGINX, False)],
+)
+def test_of_two_bars_one_is_enough_where_a_figure_says_so(
+    ours: float,
+    rival: str | None,
+    is_met: bool,  # noqa: FBT001 - a parameter of the table above
+) -> None:
+    """Held against the one that is met, else against the first."""
+    either = Figure("cold.cpu", "CPU", "s", (at_most(1.5, NGINX), at_most(3.5)), is_met_by_one=True)
+    [verdict] = observed(either, facade=[ours], nginx=[2.0]).verdicts(either)
+    assert (verdict.bar.rival, verdict.is_met) == (rival, is_met)
+
+
 def test_a_bar_without_a_rival_judges_the_figure_itself() -> None:
     """A limit of so many KiB."""
     assert not observed(SIZE, facade=[251.0]).verdicts(SIZE)[0].is_met
