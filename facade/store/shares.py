@@ -11,6 +11,7 @@ whose arrivals exceed their share. Their readers go on from upstream.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -81,7 +82,7 @@ class Shares:
         self, access_key: str | None, wanted: int, claims: Iterable[Claim], capacity: int
     ) -> bool:
         """Tell whether a connection may have so many bytes more, as the others use the store."""
-        wanted += arriving_bytes(claims, access_key)
+        wanted += arriving_bytes(claims)[access_key]
         if access_key is None or wanted <= capacity * SHARE_OF_STORE:
             return True
         if not self._index.has_others(access_key):
@@ -114,16 +115,16 @@ class Shares:
         `asker`: the access key of the connection that found no room for so many bytes. An arrival
         makes way within some seconds.
         """
-        share = capacity * SHARE_OF_STORE
-        keep_coming = [each for each in claims if not each.is_slow]
-        if arriving_bytes(keep_coming, asker) + wanted > share:
+        share, arriving = capacity * SHARE_OF_STORE, arriving_bytes(claims)
+        keep_coming = arriving_bytes(each for each in claims if not each.is_slow)
+        if keep_coming[asker] + wanted > share:
             return
         wanted -= sum(each.size for each in claims if each.makes_way)
         for each in sorted(claims, key=lambda claim: claim.size, reverse=True):
             if wanted <= 0:
                 return
             is_foreign = each.access_key not in (None, asker)
-            takes_too_much = is_foreign and arriving_bytes(claims, each.access_key) > share
+            takes_too_much = is_foreign and arriving[each.access_key] > share
             if each.is_owned and not each.makes_way and (each.is_slow or takes_too_much):
                 _log.warning("no room, an arrival is asked to make way", bytes=each.size)
                 with suppress(OSError):  # the arrival has just ended
@@ -136,13 +137,13 @@ def holds_for(took: float) -> float:
     return took * COUNTED_SHARE if took > COUNTED_QUICKLY_SECONDS else 0.0
 
 
-def arriving_bytes(claims: Iterable[Claim], access_key: str | None) -> int:
-    """Return the bytes of a connection's arrivals. Pure."""
-    return sum(
-        each.size
-        for each in claims
-        if each.is_owned and access_key is not None and each.access_key == access_key
-    )
+def arriving_bytes(claims: Iterable[Claim]) -> Counter[str | None]:
+    """Return the bytes of the arrivals of each connection; nobody (None) has none. Pure."""
+    arriving = Counter[str | None]()
+    for each in claims:
+        if each.is_owned and each.access_key is not None:
+            arriving[each.access_key] += each.size
+    return arriving
 
 
 def _in_use_by_others(access_key: str) -> InUseByOthers:
