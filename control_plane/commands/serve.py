@@ -26,10 +26,10 @@ from control_plane.http.server_tls import TlsFilesError
 from control_plane.http.stranger_pace import StrangerPace
 from control_plane.http.tls_reload import ReloadedTls, keep_reloading
 from control_plane.metrics import ControlPlaneMetrics
+from control_plane.operators.authenticator import Authenticator
 from control_plane.operators.last_uses import LastUses
 from control_plane.operators.login_gate import LoginGate
 from control_plane.operators.named_tokens import NamedTokens
-from control_plane.operators.operators import Authenticator
 from control_plane.operators.stranger_lines import StrangerLines
 from control_plane.prefix import PREFIX
 from control_plane.proof.audit_chain import AuditChain, SeenChain

@@ -35,7 +35,7 @@ from control_plane.connections.serving_places import (
 from control_plane.connections.state import place_of, state_of
 from control_plane.connections.store import connection_at, insert_connection, update_connection
 from control_plane.connections.stored_connection import StoredConnection
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.proof.actions import SEND_BACK, Action
 from control_plane.proof.acts import Acts
 from control_plane.proof.sealer import Sealer

@@ -12,7 +12,7 @@ from control_plane.connections.edit_acts import ConnectionEdits, PlannedEdit
 from control_plane.connections.revision import RecordedCheck
 from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.metrics import ControlPlaneMetrics
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.permissions import require
 from control_plane.reading.entity_tag import SeenTags
 from control_plane.reading.page import View

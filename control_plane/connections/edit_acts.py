@@ -34,7 +34,7 @@ from control_plane.connections.revisions import (
 from control_plane.connections.state import ConnectionState, state_of
 from control_plane.connections.store import update_connection
 from control_plane.errors import ConflictError
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.proof.actions import Action
 from control_plane.proof.acts import Acts
 from control_plane.proof.sealer import Sealer

@@ -14,7 +14,7 @@ from control_plane.connections.store import update_connection
 from control_plane.connections.stored_connection import StoredConnection
 from control_plane.database.one_trip import Row
 from control_plane.errors import FieldError, InvalidRequestError, NotBelievedError
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.second_approver import MAKER_NAME
 from control_plane.proof.actions import Action
 from control_plane.proof.acts import Act

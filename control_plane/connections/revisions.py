@@ -25,7 +25,7 @@ from control_plane.errors import (
     NotBelievedError,
     NotFoundError,
 )
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.second_approver import why_no_second
 from shared.approved_connection import ApprovedConnection
 from shared.canonical_json import format_time

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from control_plane.connections.revision import RecordedCheck, Revision, RevisionLabels
 from control_plane.connections.stored_connection import StoredConnection
-from control_plane.operators.operators import ACTOR_NAME
+from control_plane.operators.authenticated_operator import ACTOR_NAME
 from control_plane.operators.second_approver import MAKER_NAME, MAKER_PERSON
 from control_plane.proof.actions import REVISION_ACTIONS, SEND_BACK, Action
 from control_plane.proof.belief import ACTED, Belief, believe

@@ -18,7 +18,7 @@ from control_plane.console.costly_answer import CostlyAnswer
 from control_plane.console.page import ConsoleForm, ConsolePage, ConsoleSection, PageView
 from control_plane.console.visit import Visit
 from control_plane.errors import NotFoundError
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.reading.page import View
 from control_plane.review.certificates import own_certificates

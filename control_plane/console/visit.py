@@ -10,7 +10,7 @@ from control_plane.console.notices import PARAMETER
 from control_plane.console.submission import FormState
 from control_plane.http.http_call import Call
 from control_plane.http.operation import OperatorsOperation
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.reading.query_reader import QueryReader
 from control_plane.sessions.session import Session
 from control_plane.sessions.sessions import OpenSession

@@ -19,7 +19,7 @@ from control_plane.device_revocations.store import (
     set_lifted,
 )
 from control_plane.errors import NotFoundError
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.proof.actions import DEVICE_LIFT, DEVICE_REVOKE
 from control_plane.proof.acts import Act, Acts
 from control_plane.proof.belief import Belief, Evidence, believe

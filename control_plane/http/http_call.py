@@ -16,7 +16,7 @@ from control_plane.errors import (
     UnsupportedMediaTypeError,
 )
 from control_plane.http.operation import JSON, MERGE_PATCH
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.reading.entity_tag import SeenTags, entity_tag
 from control_plane.reading.field_reader import read_object
 from control_plane.reading.page import View

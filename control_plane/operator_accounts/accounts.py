@@ -12,14 +12,10 @@ from attrs import frozen
 
 from control_plane.errors import ConflictError
 from control_plane.operator_accounts.request import OperatorRequest, RotationRequest
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.last_uses import fetch_last_uses
 from control_plane.operators.operator_token import OperatorName
-from control_plane.operators.operators import (
-    AuthenticatedOperator,
-    IssuedToken,
-    ListedOperator,
-    Operators,
-)
+from control_plane.operators.operators import IssuedToken, ListedOperator, Operators
 from control_plane.operators.permissions import Role
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.reading.entity_tag import SeenTags

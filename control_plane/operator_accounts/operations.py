@@ -22,8 +22,9 @@ from control_plane.http.schema import (
     page_of,
     ref,
 )
+from control_plane.operators.authenticated_operator import LoginKind
 from control_plane.operators.operator_token import NAME_PATTERN
-from control_plane.operators.operators import DEFAULT_LIFETIME, LoginKind
+from control_plane.operators.operators import DEFAULT_LIFETIME
 from control_plane.operators.permissions import Role
 
 _ENDS: Final = nullable(

@@ -9,7 +9,7 @@ from typing import Final
 from attrs import frozen
 
 from control_plane.errors import NotFoundError
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.proof.acts import Acts
 from control_plane.reading.page import View
 from control_plane.reading.query_reader import ListPlace

@@ -18,9 +18,10 @@ from typing import Final, Self
 from attrs import field, frozen
 
 from control_plane.errors import NotAuthenticatedError, TooManyRequestsError
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
+from control_plane.operators.authenticator import Authenticator, unknown_token
 from control_plane.operators.named_tokens import NamedTokens
 from control_plane.operators.operator_token import OperatorToken
-from control_plane.operators.operators import AuthenticatedOperator, Authenticator, unknown_token
 from control_plane.operators.rate_limit import RateLimit
 from shared.bounded_map import BoundedMap
 from shared.failures import without_frames

@@ -1,21 +1,19 @@
-"""Operators: who may call. Each is a signed statement that holds the hash of a token.
+"""Operators: added, rotated, removed, listed. Each is a signed statement with a token's hash.
 
 A row that somebody writes into Postgres lets nobody in, and neither does an older row that is put
 back: `belief` compares the statement with the signed audit log.
 """
 
 import difflib
-import hmac
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from attrs import frozen
 
 from control_plane.database.database import Database
 from control_plane.database.one_trip import Row, fetch_parts
-from control_plane.errors import ConflictError, NotAuthenticatedError, NotFoundError
+from control_plane.errors import ConflictError, NotFoundError
 from control_plane.operators.operator_token import OperatorName, OperatorToken
 from control_plane.operators.permissions import Role
 from control_plane.operators.person import Person
@@ -24,67 +22,15 @@ from control_plane.proof.acts import Act, Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import Belief, believe
 from control_plane.proof.proofs import Proofs
-from control_plane.proof.signer import KEY_ID, Verifier, not_configured
-from control_plane.proof.statement_store import (
-    fetch_entry_that_says,
-    statement_rows,
-    statements_within,
-)
+from control_plane.proof.signer import Verifier
+from control_plane.proof.statement_store import statement_rows, statements_within
 from control_plane.slices import in_slices
-from shared.canonical_json import format_time
-from shared.statement import (
-    AuditEntry,
-    Operator,
-    OperatorRemoval,
-    StatementRefusedError,
-    StoredStatement,
-    operator_subject,
-)
+from shared.statement import Operator, OperatorRemoval, StoredStatement, operator_subject
 
 OPERATORS: Final = "operator/"  # how their subjects begin
 ROTATE: Final = "operator.rotate"
 REPLACED_TOKEN: Final = "replaced_token_sha256"  # noqa: S105  # a hash, and of what lets nobody in
-
-
 NAME_SHOWN: Final = "`operators list` shows all"
-
-
-class LoginKind(StrEnum):
-    """By what a caller was let in."""
-
-    TOKEN = "token"  # noqa: S105  # an operator's own
-    SESSION = "session"  # of the console
-    SINGLE_SIGN_ON = "single_sign_on"  # an access token of the OpenID provider
-
-
-ACTOR_NAME: Final = "actor_name"  # the detail of an entry that says how people call the actor
-
-
-@frozen
-class AuthenticatedOperator:
-    """Somebody who was let in: an operator with a token, or a person of single sign-on.
-
-    `name` is what audit log and statements say. A person's is their identity
-    (`oidc:<issuer>:<sub>`), and `display_name` is how people call them. A token that is tied to a
-    person has its own name. `expires_at` is when what let them in ends; None: never.
-    """
-
-    name: str
-    role: Role
-    login: LoginKind = LoginKind.TOKEN
-    expires_at: datetime | None = None
-    person: str | None = None
-    display_name: str | None = None
-
-    @property
-    def shown_name(self) -> str:
-        """How people call them."""
-        return self.display_name or self.name
-
-    @property
-    def audit_details(self) -> Mapping[str, str]:
-        """What an audit entry says beside the name."""
-        return {ACTOR_NAME: self.display_name} if self.display_name else {}
 
 
 @frozen
@@ -117,133 +63,6 @@ Condition = Callable[[ListedOperator], None]
 
 def _unconditional(_: ListedOperator) -> None:
     """Find nothing in the way."""
-
-
-def _not_noted(_: str) -> None:
-    """Tell nobody."""
-
-
-class Authenticator:
-    """Tells who calls."""
-
-    def __init__(self, chain: AuditChain, note: Callable[[str], None] = _not_noted) -> None:
-        """Hold what a login needs, and who is told the name of whoever is let in."""
-        self._chain = chain
-        self._note = note
-
-    async def authenticate(self, token: OperatorToken) -> AuthenticatedOperator:
-        """Return the operator of a token, or raise `NotAuthenticatedError`."""
-        subject = operator_subject(token.name.value)
-        async with self._chain.reading(about=[subject]) as proofs:
-            evidence = await proofs.evidence(subject)
-        belief = believe(evidence, self._chain.signer)
-        operator = belief.statement
-        if isinstance(operator, Operator) and _is_token_of(operator, token.sha256):
-            return self._logged_in(operator)
-        # Also for names that nobody has: the time it takes must not tell which operators exist.
-        replaced = await self._replacing_entry(belief.subject, token)
-        if isinstance(operator, Operator) and replaced:
-            raise _replaced(operator, replaced)
-        if missing := self._missing_key(evidence.stored, token):
-            raise _of_missing_key(token, missing)
-        reason = belief.problem or "no such operator"
-        if isinstance(operator, Operator):
-            reason = "a token that was never the operator's, as far as is known"
-        raise unknown_token(token, reason)
-
-    async def present(self, name: str, token_sha256: str) -> AuthenticatedOperator:
-        """Return the operator as of now, who was let in before with the token of this hash.
-
-        Raises `NotAuthenticatedError` if the token would let nobody in any more.
-        """
-        subject = operator_subject(name)
-        async with self._chain.reading(about=[subject]) as proofs:
-            belief = believe(await proofs.evidence(subject), self._chain.signer)
-        operator = belief.statement
-        if isinstance(operator, Operator) and _is_token_of(operator, token_sha256):
-            return self._logged_in(operator)
-        raise NotAuthenticatedError(
-            "the token that you signed in with was replaced, or you are no operator any more",
-            reason=belief.problem or "signed in with a token that is not the operator's any more",
-            claimed_name=name,
-        )
-
-    def _logged_in(self, operator: Operator) -> AuthenticatedOperator:
-        caller = _logged_in(operator, self._chain.clock())
-        self._note(caller.name)
-        return caller
-
-    def _missing_key(self, stored: StoredStatement | None, token: OperatorToken) -> str | None:
-        """Return the id of the missing key that signed the statement with this very token's hash.
-
-        The statement is not believed. Only whoever holds its token is told which key is missing.
-        """
-        if stored is None or token.sha256.encode() not in stored.payload:
-            return None
-        is_missing = stored.key_id not in self._chain.signer.public_keys
-        return stored.key_id if is_missing and KEY_ID.fullmatch(stored.key_id) else None
-
-    async def _replacing_entry(self, subject: str, token: OperatorToken) -> AuditEntry | None:
-        """Return the signed entry of the act that replaced this very token, if there is one."""
-        async with self._chain.database.connection() as connection:
-            stored = await fetch_entry_that_says(connection, subject, ROTATE, token.sha256)
-        try:
-            entry = self._chain.signer.verify_as(stored, AuditEntry) if stored else None
-        except StatementRefusedError:
-            return None
-        if entry is None or (entry.about, entry.action) != (subject, ROTATE):
-            return None
-        return entry if entry.details.get(REPLACED_TOKEN) == token.sha256 else None
-
-
-def unknown_token(token: OperatorToken, reason: str) -> NotAuthenticatedError:
-    """Return the refusal of an unknown token; the reason is for the log alone."""
-    return NotAuthenticatedError(
-        "no operator has this token: it is of an operator that was removed, or of another"
-        " control plane; `control-plane operators list` shows who there is",
-        reason=reason,
-        claimed_name=token.name.value,
-    )
-
-
-def _of_missing_key(token: OperatorToken, key: str) -> NotAuthenticatedError:
-    return NotAuthenticatedError(
-        f"this token's operator is {not_configured(key)} at this control plane",
-        reason=f"the operator's statement is {not_configured(key)}",
-        claimed_name=token.name.value,
-    )
-
-
-def _is_token_of(operator: Operator, token_sha256: str) -> bool:
-    return hmac.compare_digest(operator.token_sha256, token_sha256)
-
-
-def _logged_in(operator: Operator, at: datetime) -> AuthenticatedOperator:
-    if operator.expires_at is not None and operator.expires_at <= at:
-        raise NotAuthenticatedError(
-            f"this token expired at {format_time(operator.expires_at)};"
-            f" `control-plane operators rotate {operator.name}` gives a new one",
-            reason="the token has expired",
-            claimed_name=operator.name,
-        )
-    if operator.role not in list(Role):
-        raise NotAuthenticatedError(
-            "the operator's role is not known to this version of the control plane",
-            reason="the operator's role is unknown",
-            claimed_name=operator.name,
-        )
-    return AuthenticatedOperator(
-        operator.name, Role(operator.role), expires_at=operator.expires_at, person=operator.person
-    )
-
-
-def _replaced(operator: Operator, entry: AuditEntry) -> NotAuthenticatedError:
-    return NotAuthenticatedError(
-        f"this token was replaced at {format_time(entry.at)}: take the newer one, or have"
-        f" `control-plane operators rotate {operator.name}` make another",
-        reason="not the operator's present token, but one before it",
-        claimed_name=operator.name,
-    )
 
 
 class Operators:

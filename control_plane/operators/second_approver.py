@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from attrs import frozen
 
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.person import is_person
 
 MAKER_PERSON: Final = "maker_person"  # in the audit entry of a draft, and of its approval

@@ -12,7 +12,7 @@ from control_plane.connections.revision import Revision, RevisionLabels
 from control_plane.connections.revisions import approvable, editable
 from control_plane.connections.state import MAKING, ConnectionState
 from control_plane.errors import ConflictError, NotPermittedError
-from control_plane.operators.operators import ACTOR_NAME, AuthenticatedOperator
+from control_plane.operators.authenticated_operator import ACTOR_NAME, AuthenticatedOperator
 from control_plane.operators.permissions import Role, require
 from control_plane.reading.page import View
 from control_plane.reading.query_reader import ListPlace

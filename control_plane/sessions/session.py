@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from attrs import evolve, field, frozen
 
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 
 LIFETIME: Final = timedelta(hours=12)  # a working day; then the operator signs in again
 IDLE: Final = timedelta(minutes=30)  # without a request

@@ -16,7 +16,7 @@ from attrs import field, frozen
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from control_plane.operators.operators import AuthenticatedOperator, LoginKind
+from control_plane.operators.authenticated_operator import AuthenticatedOperator, LoginKind
 from control_plane.operators.permissions import Role
 from control_plane.sessions.session import Session
 from shared.outside_bytes import Party, reads_bytes_of

@@ -13,7 +13,8 @@ from control_plane.clock import Clock
 from control_plane.database.database import Database
 from control_plane.database.one_trip import RowChange
 from control_plane.errors import NotAuthenticatedError
-from control_plane.operators.operators import AuthenticatedOperator, Authenticator, LoginKind
+from control_plane.operators.authenticated_operator import AuthenticatedOperator, LoginKind
+from control_plane.operators.authenticator import Authenticator
 from control_plane.reading.query_reader import ListPlace
 from control_plane.sessions.ended_sessions import EndedSessions
 from control_plane.sessions.session import Session, of_provider, of_session, of_subject

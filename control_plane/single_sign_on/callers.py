@@ -20,9 +20,9 @@ from control_plane.errors import (
     NotPermittedError,
     TooManyRequestsError,
 )
+from control_plane.operators.authenticated_operator import AuthenticatedOperator, LoginKind
 from control_plane.operators.login_gate import LoginGate, RefusedLogins
 from control_plane.operators.operator_token import OperatorToken
-from control_plane.operators.operators import AuthenticatedOperator, LoginKind
 from control_plane.operators.permissions import Role
 from control_plane.operators.rate_limit import RateLimit
 from control_plane.single_sign_on.claims import (

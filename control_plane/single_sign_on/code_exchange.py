@@ -11,7 +11,7 @@ from attrs import frozen
 
 from control_plane.clock import Clock
 from control_plane.errors import SignOnUnavailableError
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.single_sign_on.authorization import (
     OFFLINE_ACCESS,
     CodeRequest,

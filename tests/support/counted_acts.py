@@ -28,8 +28,9 @@ from control_plane.device_revocations.request import (
     RevocationRequest,
     RevocationTarget,
 )
+from control_plane.operators.authenticator import Authenticator
 from control_plane.operators.operator_token import OperatorName, OperatorToken
-from control_plane.operators.operators import Authenticator, Operators
+from control_plane.operators.operators import Operators
 from control_plane.operators.permissions import Role
 from control_plane.proof.actions import Action
 from control_plane.proof.acts import Act, Acts

@@ -25,9 +25,11 @@ from control_plane.device_revocations.acts import DeviceRevocations
 from control_plane.device_revocations.reader import DeviceRevocationReader
 from control_plane.device_revocations.request import RevocationRequest, RevocationTarget
 from control_plane.errors import NotAuthenticatedError
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
+from control_plane.operators.authenticator import Authenticator
 from control_plane.operators.last_uses import LastUses
 from control_plane.operators.operator_token import OperatorName, OperatorToken
-from control_plane.operators.operators import AuthenticatedOperator, Authenticator, Operators
+from control_plane.operators.operators import Operators
 from control_plane.operators.permissions import Role
 from control_plane.operators.person import Person
 from control_plane.proof.acts import Acts

@@ -11,7 +11,7 @@ from control_plane.clock import now
 from control_plane.connections.acts import ApprovalEnd, Connections
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.request import ConnectionRequest
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.permissions import Role
 from control_plane.proof.acts import Acts
 from control_plane.proof.history import History

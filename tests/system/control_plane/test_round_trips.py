@@ -15,8 +15,9 @@ from control_plane.clock import now
 from control_plane.database.database import MAX_CONNECTIONS
 from control_plane.database.database import Database as ControlPlaneDatabase
 from control_plane.errors import ActsWaitingError, NotAuthenticatedError
+from control_plane.operators.authenticator import Authenticator
 from control_plane.operators.operator_token import OperatorName, OperatorToken
-from control_plane.operators.operators import Authenticator, Operators
+from control_plane.operators.operators import Operators
 from control_plane.operators.permissions import Role
 from control_plane.proof.act_queue import MAX_WAITING_ACTS, ActQueue
 from control_plane.proof.acts import Acts

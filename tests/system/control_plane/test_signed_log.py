@@ -25,8 +25,9 @@ from control_plane.errors import (
     NotAuthenticatedError,
     SchemaOutdatedError,
 )
+from control_plane.operators.authenticator import Authenticator
 from control_plane.operators.operator_token import OperatorName
-from control_plane.operators.operators import Authenticator, Operators
+from control_plane.operators.operators import Operators
 from control_plane.operators.permissions import Role
 from control_plane.proof.audit_chain import AuditChain, SeenChain
 from control_plane.proof.belief import TOO_FAR_AHEAD, believe

@@ -10,6 +10,8 @@ import pytest
 from control_plane.clock import now
 from control_plane.database.database import Database
 from control_plane.errors import NotAuthenticatedError, TooManyRequestsError
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
+from control_plane.operators.authenticator import Authenticator
 from control_plane.operators.login_gate import (
     LOOKS_AT_ONCE,
     REFUSED_LOGINS,
@@ -18,7 +20,6 @@ from control_plane.operators.login_gate import (
 )
 from control_plane.operators.named_tokens import NamedTokens
 from control_plane.operators.operator_token import OperatorName, OperatorToken
-from control_plane.operators.operators import AuthenticatedOperator, Authenticator
 from control_plane.operators.permissions import Role
 from control_plane.operators.stranger_lines import REQUESTS_TOLD
 from control_plane.proof.audit_chain import AuditChain

@@ -8,8 +8,8 @@ import pytest
 from control_plane.clock import now
 from control_plane.console.submission import MAX_STRANGERS_FORM_BYTES
 from control_plane.database.database import Database
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.operator_token import OperatorToken
-from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.operators.permissions import Role
 from control_plane.sessions.ended_sessions import MAX_REMEMBERED, EndedSessions
 from control_plane.sessions.session import IDLE, LIFETIME, Session, of_session

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.operator_token import InvalidOperatorNameError, OperatorName
-from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.operators.permissions import Role
 from control_plane.operators.person import InvalidPersonError, Person, is_person
 from control_plane.operators.second_approver import Maker, why_no_second

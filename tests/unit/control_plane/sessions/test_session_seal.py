@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.operators.operators import AuthenticatedOperator, LoginKind
+from control_plane.operators.authenticated_operator import AuthenticatedOperator, LoginKind
 from control_plane.operators.permissions import Role
 from control_plane.sessions.session import IDLE, LIFETIME, NOTED_EVERY, Session
 from control_plane.sessions.session_seal import (

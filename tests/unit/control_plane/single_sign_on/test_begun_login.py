@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.permissions import Role
 from control_plane.sessions.session import Session
 from control_plane.sessions.session_seal import SessionSeal, UnknownSessionError
