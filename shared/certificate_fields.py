@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from shared.identity_profile import CertificateField, FieldKind, KeyType
+from shared.other_name import text_of_der_string, text_of_other_name
 
 _OF_SUBJECT: Final = {
     FieldKind.COMMON_NAME: NameOID.COMMON_NAME,
@@ -35,6 +35,8 @@ def texts_of(certificate: x509.Certificate, field: CertificateField) -> list[str
             return alternative_names(certificate, x509.UniformResourceIdentifier)
         case FieldKind.DNS:
             return alternative_names(certificate, x509.DNSName)
+        case FieldKind.OTHER_NAME:
+            return _other_names(certificate, x509.ObjectIdentifier(field.oid))
         case FieldKind.EXTENSION:
             return _extension_texts(certificate, x509.ObjectIdentifier(field.oid))
         case kind:
@@ -84,11 +86,23 @@ def alternative_names(
     certificate: x509.Certificate, kind: type[x509.UniformResourceIdentifier] | type[x509.DNSName]
 ) -> list[str]:
     """Return the subject alternative names of a kind, none if there is no such extension."""
+    names = _subject_alternative_name(certificate)
+    return [] if names is None else names.get_values_for_type(kind)
+
+
+def _other_names(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> list[str]:
+    names = _subject_alternative_name(certificate)
+    found = [] if names is None else names.get_values_for_type(x509.OtherName)
+    return [text_of_other_name(each) for each in found if each.type_id == oid]
+
+
+def _subject_alternative_name(
+    certificate: x509.Certificate,
+) -> x509.SubjectAlternativeName | None:
     try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return []
-    return names.get_values_for_type(kind)
+        return None
 
 
 def _extension_texts(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> list[str]:
@@ -96,20 +110,4 @@ def _extension_texts(certificate: x509.Certificate, oid: x509.ObjectIdentifier) 
         der = certificate.extensions.get_extension_for_oid(oid).value.public_bytes()
     except x509.ExtensionNotFound:
         return []
-    return [_string_of(der)]
-
-
-def _string_of(der: bytes) -> str:
-    """Return a DER string: UTF8, Printable or IA5; the empty text for anything else."""
-    try:
-        return asn1.decode_der(str, der)
-    except ValueError:
-        pass
-    try:
-        return asn1.decode_der(asn1.PrintableString, der).as_str()
-    except ValueError:
-        pass
-    try:
-        return asn1.decode_der(asn1.IA5String, der).as_str()
-    except ValueError:
-        return ""
+    return [text_of_der_string(der)]

@@ -5,6 +5,7 @@ A profile names fields of a certificate and a pattern for each:
     fields:
       common_name: "{device}"
       organizational_unit: "{fleet}"
+      other_names: {1.3.6.1.4.1.311.20.2.3: "{any}@devices.example.com"}
       extensions: {1.3.6.1.4.1.99999.1.2: example-org}
 
 A pattern is a text with placeholders: `{device}`, `{fleet}`, and `{any}` for a part that says
@@ -61,8 +62,12 @@ class FieldKind(StrEnum):
     ORGANIZATIONAL_UNIT = "organizational_unit"
     ORGANIZATION = "organization"
     SERIAL_NUMBER = "serial_number"  # the subject's attribute (X.520), not the certificate's own
+    OTHER_NAME = "other_name"  # an otherName SAN of one type
     EXTENSION = "extension"
 
+
+# A file has these below an OID: what they are is told by it.
+NAMED_BY_OID: Final = {"other_names": FieldKind.OTHER_NAME, "extensions": FieldKind.EXTENSION}
 
 _FIELD_WORDS: Final = {
     FieldKind.URI: "URI SAN",
@@ -71,6 +76,8 @@ _FIELD_WORDS: Final = {
     FieldKind.ORGANIZATIONAL_UNIT: "OU",
     FieldKind.ORGANIZATION: "O",
     FieldKind.SERIAL_NUMBER: "serialNumber attribute",
+    FieldKind.OTHER_NAME: "otherName SAN",
+    FieldKind.EXTENSION: "extension",
 }
 
 
@@ -92,11 +99,11 @@ class CertificateField:
     """A field that stands once in a certificate."""
 
     kind: FieldKind
-    oid: str = ""  # of an extension, dotted
+    oid: str = ""  # of an otherName or an extension, dotted
 
     def __str__(self) -> str:
         """Return what people call it."""
-        return _FIELD_WORDS.get(self.kind) or f"extension {self.oid}"
+        return f"{_FIELD_WORDS[self.kind]} {self.oid}".rstrip()
 
 
 @frozen

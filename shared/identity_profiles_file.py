@@ -8,6 +8,8 @@ profiles:
     fields:                          # each stands once in the certificate, and fits
       common_name: "{device}"
       organizational_unit: "{fleet}"
+      other_names:                   # or `extensions`: each by its object identifier
+        1.3.6.1.5.5.7.8.4: "{any}:{any}"
     fleet: presses                   # in place of {fleet}
     extended_key_usage: may_be_missing    # `required` without this line
     hardware_key: 2.23.133.11.1.1    # an extension, a policy or a key usage that the CA sets
@@ -23,6 +25,7 @@ from cryptography import x509
 
 from shared.device_id import ATTRIBUTE, PROFILE_NAME
 from shared.identity_profile import (
+    NAMED_BY_OID,
     CertificateField,
     FieldKind,
     FieldPattern,
@@ -43,6 +46,7 @@ MAX_DEPTH: Final = 5  # the extensions of a profile's fields are the fifth
 MAX_NAMED_PROBLEMS: Final = 20  # enough to see what is wrong
 MAX_OID_CHARACTERS: Final = 64
 
+_PLAIN_FIELDS: Final = tuple(each for each in FieldKind if each not in NAMED_BY_OID.values())
 _Value = TypeVar("_Value")
 
 
@@ -166,16 +170,16 @@ def _named_fields(value: object) -> Iterator[tuple[CertificateField, object]]:
     if not isinstance(value, dict):
         raise InvalidProfileError("expected a mapping of fields")
     for name, pattern in value.items():
-        if name == "extensions":
+        if name in NAMED_BY_OID:
             if not isinstance(pattern, dict):
-                raise InvalidProfileError("expected a mapping of extensions")
+                raise InvalidProfileError(f"expected a mapping of {name}")
             for oid, text in pattern.items():
-                yield CertificateField(FieldKind.EXTENSION, _oid(oid)), text
-        elif name in frozenset(FieldKind) - {FieldKind.EXTENSION}:
+                yield CertificateField(NAMED_BY_OID[name], _oid(oid)), text
+        elif name in _PLAIN_FIELDS:
             yield CertificateField(FieldKind(name)), pattern
         else:
-            known = ", ".join(each for each in FieldKind if each is not FieldKind.EXTENSION)
-            raise InvalidProfileError(f"expected only {known} and extensions")
+            known = ", ".join((*_PLAIN_FIELDS, *NAMED_BY_OID))
+            raise InvalidProfileError(f"expected only {known}")
 
 
 def _text(value: object) -> str:

@@ -188,6 +188,11 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "system/facade/test_identity_profiles.py"
         "::test_the_file_is_read_again_and_a_wrong_one_changes_nothing",
     ),
+    "shared.other_name.text_of_other_name": Tested(
+        "unit/facade/values/test_identity_profiles.py::test_any_other_name_is_one_text_or_nobody",
+        "system/facade/test_identity_profiles.py"
+        "::test_a_hardware_module_names_a_device_and_one_with_more_in_it_nobody",
+    ),
     "shared.plain_yaml.read_plain_yaml": Tested(
         "unit/shared/test_plain_yaml.py::test_any_bytes_are_what_a_safe_loader_reads_or_refused",
         "system/control_plane/test_webhooks.py"

@@ -14,20 +14,22 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.name import _ASN1Type  # whatever CA writes a country as a UTF8String
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, ObjectIdentifier
 
 from deploy.dev.device_ca import CertificateAuthority
+from shared.other_name import HARDWARE_MODULE_NAME, PERMANENT_IDENTIFIER
 
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 BUSINESS_CATEGORY = NameOID.BUSINESS_CATEGORY
 UNIQUE_IDENTIFIER = NameOID.X500_UNIQUE_IDENTIFIER
-HARDWARE_MODULE_NAME = ObjectIdentifier("1.3.6.1.5.5.7.8.4")  # RFC 4108 section 5
+USER_PRINCIPAL_NAME = "1.3.6.1.4.1.311.20.2.3"  # Microsoft's, of a person or a machine
 TPM_RESIDENCY = "2.23.133.11.1.1"  # TCG's tcg-cap-verifiedTPMResidency
 FLIGHTCTL_SIGNER = "1.3.6.1.4.1.99999.1.1"
 FLIGHTCTL_FINGERPRINT = "1.3.6.1.4.1.99999.1.3"
 STEP_PROVISIONER = "1.3.6.1.4.1.37476.9000.64.1"
 FINGERPRINT = "1ra9hfd8g41a9ktpusj0kbhkcr4r7jgf2v5e3h6c8t1s2d3f4g50"
+HARDWARE_MODULE = bytes.fromhex("300a06032a03040403010203")  # of type 1.2.3.4, number 01 02 03
 NO_END = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)  # IEEE 802.1AR section 8.7
 _TEXT = _ASN1Type.UTF8String
 
@@ -41,6 +43,27 @@ def device_key() -> ec.EllipticCurvePublicKey:
 def printable(text: str) -> bytes:
     """Return a text as Go's encoding/asn1 marshals one that is printable."""
     return asn1.encode_der(asn1.PrintableString(text))
+
+
+def other_name(oid: str, der: bytes) -> x509.OtherName:
+    """Return an otherName with this value."""
+    return x509.OtherName(ObjectIdentifier(oid), der)
+
+
+def written_names(*values: tuple[str, bytes]) -> dict[str, bytes]:
+    """Return an extension of alternative names that are otherNames: types and any bytes.
+
+    No library writes one whose value is no DER. Each part has at most 127 bytes.
+    """
+    names = [
+        _der(0xA0, asn1.encode_der(ObjectIdentifier(oid)) + _der(0xA0, value))
+        for oid, value in values
+    ]
+    return {ExtensionOID.SUBJECT_ALTERNATIVE_NAME.dotted_string: _der(0x30, b"".join(names))}
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    return bytes([tag, len(content)]) + content
 
 
 @frozen
@@ -227,7 +250,7 @@ MAKERS: Mapping[str, FleetMaker] = {
                 (NameOID.ORGANIZATION_NAME, "Example Instruments"),
                 (NameOID.SERIAL_NUMBER, "PID:EI-9300-24 SN:FCW2233A5ZV"),
             ),
-            (x509.OtherName(HARDWARE_MODULE_NAME, bytes.fromhex("300a06032a03040403010203")),),
+            (other_name(HARDWARE_MODULE_NAME, HARDWARE_MODULE),),
             usages=None,
             policies=(TPM_RESIDENCY,),
             ends=NO_END,
@@ -240,5 +263,41 @@ MAKERS: Mapping[str, FleetMaker] = {
             "hardware_key": TPM_RESIDENCY,
             "key_types": ["p-256", "p-384", "rsa-2048"],
         },
+    ),
+    # The same, named by its hardware module (IEEE 802.1AR section 8.10.4).
+    "hardware-module": FleetMaker(
+        {"other_names": {HARDWARE_MODULE_NAME: "1.2.3.4:{device}"}},
+        Shape(
+            ((NameOID.ORGANIZATION_NAME, "Example Instruments"),),
+            (other_name(HARDWARE_MODULE_NAME, HARDWARE_MODULE),),
+            usages=None,
+            ends=NO_END,
+        ),
+        "1.2.3.4:010203",
+        "instruments",
+        {"fleet": "instruments", "extended_key_usage": "may_be_missing"},
+    ),
+    # Windows' own CA: the name of an account in a directory.
+    "windows": FleetMaker(
+        {"other_names": {USER_PRINCIPAL_NAME: "{device}@{fleet}"}},
+        Shape(
+            names=(
+                x509.DNSName("kiosk-3.shops.example"),
+                other_name(USER_PRINCIPAL_NAME, asn1.encode_der("kiosk-3@shops.example")),
+            ),
+        ),
+        "kiosk-3@shops.example",
+        "shops.example",
+    ),
+    # step-ca by ACME's device attestation: the serial number that the hardware vouched for.
+    "attested": FleetMaker(
+        {"other_names": {PERMANENT_IDENTIFIER: "{device}"}},
+        Shape(
+            ((NameOID.COMMON_NAME, "C02XK1ZGJGH6"),),
+            (other_name(PERMANENT_IDENTIFIER, b"\x30\x0e" + asn1.encode_der("C02XK1ZGJGH6")),),
+        ),
+        "C02XK1ZGJGH6",
+        "laptops",
+        {"fleet": "laptops"},
     ),
 }

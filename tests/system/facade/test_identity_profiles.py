@@ -8,13 +8,17 @@ from typing import Any
 import orjson
 import pytest
 from attrs import frozen
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
 from deploy.dev.processes import ChildFailedError
+from shared.other_name import HARDWARE_MODULE_NAME
 from tests.support.facade_command import facade_command
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade
 from tests.support.facade_states import CANARY_TOKEN, connect, pull_path, write_and_wait
+from tests.support.fleet_certificates import HARDWARE_MODULE, Shape, other_name
 from tests.support.raw_http import raw_connection, request_bytes
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
@@ -188,6 +192,31 @@ async def test_a_factorys_certificate_without_a_usage_is_let_in_where_the_profil
     assert (await fleets.view(without[0]))["device"] == "line-a/press-9"
     refused = await fleets.identify(without[1])
     assert (refused.status, "not for client authentication" in refused.output) == (1, True)
+
+
+async def test_a_hardware_module_names_a_device_and_one_with_more_in_it_nobody(
+    fleets: Fleets,
+) -> None:
+    """IEEE 802.1AR's name of a device: the control plane revokes by the same text."""
+    fields = {"other_names": {HARDWARE_MODULE_NAME: "1.2.3.4:{device}"}}
+    await swap(fleets.facade, {PROFILES: file_of(profile("idevid", LINE_A, fields=fields))})
+    more = bytes.fromhex("300c06032a030404030102030500")
+    right, wrong = (_of_module(der) for der in (HARDWARE_MODULE, more))
+    assert await fleets.status(right) == 200
+    assert (await fleets.view(right))["device"] == "1.2.3.4:010203"
+    assert await fleets.status(wrong) == 403
+    assert "not let in" in (await fleets.identify(wrong)).output
+    revocation = fleets.writer.device_revocation("1.2.3.4:010203")
+    await write_and_wait(fleets.facade, fleets.writer, revocation)
+    assert await fleets.status(right) == 403
+
+
+def _of_module(der: bytes) -> IssuedCertificate:
+    """Return a certificate of line A's CA with this hardware module."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    named = (other_name(HARDWARE_MODULE_NAME, der),)
+    certificate = Shape(names=named, public_key=key.public_key()).issue(LINE_A)
+    return IssuedCertificate(certificate, key, certificate.public_bytes(Encoding.PEM))
 
 
 def test_profiles_and_one_kind_for_all_are_not_both_set(

@@ -51,6 +51,8 @@ profiles:
       {indented}
     fields:
       serial_number: "PID:{{any}} SN:{{device}}"
+      other_names:
+        1.3.6.1.5.5.7.8.4: "{{any}}:{{any}}"
       extensions:
         1.3.6.1.4.1.99999.7: "{{fleet}}"
     extended_key_usage: may_be_missing
@@ -61,6 +63,7 @@ profiles:
     assert found.name == "line-a"
     assert found.authorities == (CA.certificate,)
     assert found.device_field == CertificateField(FieldKind.SERIAL_NUMBER)
+    assert CertificateField(FieldKind.OTHER_NAME, "1.3.6.1.5.5.7.8.4") in found.patterns
     assert found.fleet_field == CertificateField(FieldKind.EXTENSION, "1.3.6.1.4.1.99999.7")
     assert found.may_lack_usage
     assert found.hardware_key_oid == "2.23.133.11.1.1"
@@ -126,6 +129,10 @@ def test_the_example_of_the_page_is_read() -> None:
         ({"fields": {"uri": "SPIFFE://canary.example/{device}"}}, "/profiles/0/fields/uri"),
         ({"fields": {"extensions": {"1.2.canary": "{device}"}}}, "/profiles/0/fields"),
         ({"fields": {"extensions": "{device}"}}, "/profiles/0/fields"),
+        ({"fields": {"other_name": "{device}"}}, "/profiles/0/fields: expected only uri"),
+        ({"fields": {"other_names": "{device}"}}, "expected a mapping of other_names"),
+        ({"fields": {"other_names": {"1.2.canary": "{device}"}}}, "object identifier"),
+        ({"fields": {"other_names": {"1.2": "{device}/canary"}}}, "/profiles/0/fields/other_name"),
         (
             {"fields": {"extensions": {f"1.3.{n}": "x" for n in range(MAX_FIELDS + 1)}}},
             "/profiles/0/fields",

@@ -18,14 +18,19 @@ from deploy.dev.device_ca import CertificateAuthority
 from facade.devices.identification import load_profiles
 from facade.values.device_identity import UnidentifiedDeviceError
 from facade.values.identity_profiles import IdentityProfiles
+from shared.other_name import HARDWARE_MODULE_NAME, MAX_OTHER_NAME_BYTES, PERMANENT_IDENTIFIER
 from tests.support.fleet_certificates import (
     CLIENT,
     FLIGHTCTL_FINGERPRINT,
     FLIGHTCTL_SIGNER,
+    HARDWARE_MODULE,
     MAKERS,
     TPM_RESIDENCY,
+    USER_PRINCIPAL_NAME,
     Shape,
+    other_name,
     printable,
+    written_names,
 )
 
 CA = CertificateAuthority.create("one CA")
@@ -120,6 +125,28 @@ def uri(text: str) -> x509.GeneralName:
 def extended(extensions: Mapping[str, bytes]) -> Shape:
     """Return flightctl's certificate with other extensions."""
     return MAKERS["flightctl"].shape.with_extensions(extensions)
+
+
+def module(*ders: bytes, oid: str = HARDWARE_MODULE_NAME) -> Shape:
+    """Return a certificate with these hardware modules, or otherNames of another type."""
+    return MAKERS["hardware-module"].shape.with_names(*(other_name(oid, each) for each in ders))
+
+
+def written_module(der: bytes) -> Shape:
+    """Return a certificate with these bytes in the place of a hardware module."""
+    return module().with_extensions(written_names((HARDWARE_MODULE_NAME, der)))
+
+
+def account(text: str, *, beside: Sequence[x509.GeneralName] = ()) -> Shape:
+    """Return Windows' certificate of an account."""
+    named = other_name(USER_PRINCIPAL_NAME, asn1.encode_der(text))
+    return MAKERS["windows"].shape.with_names(named, *beside)
+
+
+def attested(content: bytes) -> Shape:
+    """Return a certificate with a permanent identifier of this content."""
+    der = b"\x30" + bytes([len(content)]) + content
+    return MAKERS["attested"].shape.with_names(other_name(PERMANENT_IDENTIFIER, der))
 
 
 GOOD = MAKERS["flightctl"].shape.extensions
@@ -256,6 +283,78 @@ TWINS: dict[str, tuple[str, Shape]] = {
         "spire",
         MAKERS["spire"].shape.with_names(uri(PRESS_7.replace("press-7", ".."))),
     ),
+    "hardware module: another type of module": (
+        "hardware-module",
+        module(bytes.fromhex("300a06032a03050403010203")),
+    ),
+    "hardware module: two": ("hardware-module", module(HARDWARE_MODULE, HARDWARE_MODULE)),
+    "hardware module: two, one unreadable": (
+        "hardware-module",
+        module(HARDWARE_MODULE, b"\x05\x00"),
+    ),
+    "hardware module: none": ("hardware-module", module()),
+    "hardware module: no number": ("hardware-module", module(bytes.fromhex("300706032a03040400"))),
+    "hardware module: more behind it": ("hardware-module", written_module(HARDWARE_MODULE + b"\0")),
+    "hardware module: more in it": (
+        "hardware-module",
+        module(bytes.fromhex("300c06032a030404030102030500")),
+    ),
+    "hardware module: a length that is not DER": (
+        "hardware-module",
+        written_module(bytes.fromhex("30810a06032a03040403010203")),
+    ),
+    "hardware module: an end that is not DER": (
+        "hardware-module",
+        written_module(bytes.fromhex("308006032a030404030102030000")),
+    ),
+    "hardware module: its text as a string": (
+        "hardware-module",
+        module(asn1.encode_der("1.2.3.4:010203")),
+    ),
+    "hardware module: under another type's OID": (
+        "hardware-module",
+        module(HARDWARE_MODULE, oid=PERMANENT_IDENTIFIER),
+    ),
+    "hardware module: endless": (
+        "hardware-module",
+        module(asn1.encode_der(b"\0" * MAX_OTHER_NAME_BYTES)),
+    ),
+    "hardware module: as an extension": (
+        "hardware-module",
+        module().with_extensions({HARDWARE_MODULE_NAME: HARDWARE_MODULE}),
+    ),
+    "windows: two accounts": (
+        "windows",
+        account(
+            "kiosk-3@shops.example",
+            beside=(other_name(USER_PRINCIPAL_NAME, asn1.encode_der("admin@shops.example")),),
+        ),
+    ),
+    "windows: a NUL": ("windows", account("kiosk-3@shops.example\0")),
+    "windows: a NUL before the domain": ("windows", account("kiosk-3\0@shops.example")),
+    "windows: a look-alike": ("windows", account(f"kiosk-3@sh{CYRILLIC_A}ps.example")),
+    "windows: two domains": ("windows", account("kiosk-3@shops.example@other.example")),
+    "windows: an e-mail address in its place": (
+        "windows",
+        MAKERS["windows"].shape.with_names(x509.RFC822Name("kiosk-3@shops.example")),
+    ),
+    "windows: a BMPString": (
+        "windows",
+        MAKERS["windows"].shape.with_names(
+            other_name(USER_PRINCIPAL_NAME, b"\x1e\x06" + "a@b".encode("utf-16-be"))
+        ),
+    ),
+    "attested: no value": ("attested", attested(b"")),
+    "attested: an assigner alone": ("attested", attested(bytes.fromhex("06022a03"))),
+    "attested: a value as another assigner's reads": (
+        "attested",
+        attested(asn1.encode_der("1.2.3:C02XK1ZGJGH6")),
+    ),
+    "attested: assigner and value in other order": (
+        "attested",
+        attested(bytes.fromhex("06022a03") + asn1.encode_der("C02XK1ZGJGH6")),
+    ),
+    "attested: two values": ("attested", attested(asn1.encode_der("a") + asn1.encode_der("b"))),
     "idevid: another make": ("idevid", renamed("idevid", ORG, lambda _: "Example lnstruments")),
     "idevid: two serial numbers": ("idevid", twice("idevid", SERIAL, "PID:X SN:Y")),
     "idevid: no serial number": ("idevid", without("idevid", SERIAL)),
@@ -406,6 +505,14 @@ def test_two_cas_may_issue_one_name() -> None:
 PIECES = ("a", "b7", "-", ".", "..", "_", ":", "/", " ", "A", "\0", CYRILLIC_A, "x y", "")
 texts = st.lists(st.sampled_from(PIECES), max_size=5).map("".join)
 several = st.lists(texts, max_size=2)
+
+
+def one_byte_else(content: bytes) -> st.SearchStrategy[bytes]:
+    """Return bytes that differ from these in one place at most."""
+    places, others = st.integers(0, len(content) - 1), st.binary(min_size=1, max_size=1)
+    return st.builds(lambda at, new: content[:at] + new + content[at + 1 :], places, others)
+
+
 WORD = set(string.ascii_letters + string.digits + "._-")
 LABEL = set(string.ascii_lowercase + string.digits + "-")
 
@@ -544,6 +651,78 @@ def test_an_extension_is_read_in_every_string_that_cas_write(
             profiles.identify(certificate, chain())
     else:
         assert profiles.identify(certificate, chain()).id == text
+
+
+def test_a_permanent_identifier_has_the_assigner_before_it() -> None:
+    """Two assigners may give one value, and so may the CA itself (RFC 4043)."""
+    fields = {"other_names": {PERMANENT_IDENTIFIER: "1.2.3:{device}"}}
+    assigned = attested(asn1.encode_der("C02XK1ZGJGH6") + bytes.fromhex("06022a03"))
+    assert of_fields(fields).identify(assigned.issue(CA), chain()).id == "1.2.3:C02XK1ZGJGH6"
+    mac = attested(asn1.encode_der("00:1a:2b:3c:4d:5e")).issue(CA)
+    assert PROFILES["attested"].identify(mac, chain()).id == "00:1a:2b:3c:4d:5e"
+
+
+def length(content: bytes, tag: int) -> bytes:
+    """Return DER of at most 127 bytes of content."""
+    return bytes([tag, len(content)]) + content
+
+
+TYPES = {"1.2": b"\x2a", "1.2.3": b"\x2a\x03", "2.5.4.128": b"\x55\x04\x81\x00"}
+SPOILT: Mapping[str, Callable[[bytes], bytes]] = {
+    "right": lambda der: der,
+    "short": lambda der: der[:-1],
+    "more": lambda der: der + b"\0",
+    "a set": lambda der: b"\x31" + der[1:],
+    "long length": lambda der: der[:1] + b"\x81" + der[1:],
+    "a member more": lambda der: length(der[2:] + b"\x05\x00", 0x30),
+}
+MODULE_PATTERNS = st.sampled_from(
+    ["{device}", "1.2.3:{device}", "{fleet}:{device}", "{device}:{any}", "1.2.3:{any}:{device}"]
+)
+modules = st.tuples(
+    st.sampled_from(sorted(TYPES)), st.binary(max_size=6), st.sampled_from(sorted(SPOILT))
+)
+
+
+@given(MODULE_PATTERNS, st.lists(modules, max_size=2))
+def test_a_hardware_module_is_read_as_trying_everything_reads_it(
+    pattern: str, named: list[tuple[str, bytes, str]]
+) -> None:
+    """The oracle knows what was written; each otherName that is not DER is nobody's."""
+    ders = [
+        SPOILT[spoilt](length(length(TYPES[oid], 6) + length(number, 4), 0x30))
+        for oid, number, spoilt in named
+    ]
+    profiles = of_fields({"other_names": {HARDWARE_MODULE_NAME: pattern}})
+    written = written_names(*((HARDWARE_MODULE_NAME, each) for each in ders))
+    certificate = Shape(extensions=written).issue(CA)
+    values = [f"{oid}:{number.hex()}" if spoilt == "right" else "" for oid, number, spoilt in named]
+    letters = WORD | {":"} if pattern == "{device}" else WORD
+    expected = expected_of({"other": pattern}, {"other": values}, letters)
+    if expected is None:
+        with pytest.raises(UnidentifiedDeviceError):
+            profiles.identify(certificate, chain())
+    else:
+        identity = profiles.identify(certificate, chain())
+        assert (identity.id, identity.fleet) == expected
+
+
+@given(
+    st.sampled_from([HARDWARE_MODULE_NAME, PERMANENT_IDENTIFIER, USER_PRINCIPAL_NAME]),
+    st.binary(max_size=60) | st.just(HARDWARE_MODULE).flatmap(one_byte_else),
+)
+def test_any_other_name_is_one_text_or_nobody(oid: str, der: bytes) -> None:
+    """Whoever holds the CA's key may put anything there."""
+    profiles = of_fields({"other_names": {oid: "{device}"}})
+    certificate = Shape(extensions=written_names((oid, der))).issue(CA)
+    try:
+        identity = profiles.identify(certificate, chain())
+    except UnidentifiedDeviceError:
+        return
+    if oid == USER_PRINCIPAL_NAME:
+        assert der[2:] == identity.id.encode()
+    else:
+        assert (der[0], der[1]) == (0x30, len(der) - 2)
 
 
 @given(st.binary(max_size=40))
