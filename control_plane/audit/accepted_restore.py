@@ -1,10 +1,11 @@
 """Accepting that a backup was restored: a signed entry says so to every control plane."""
 
 from control_plane.errors import ConflictError
+from control_plane.proof.actions import ACCEPT_RESTORE
 from control_plane.proof.acts import Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.chain_reading import EMPTY
-from control_plane.proof.signed_log import ACCEPT_RESTORE, Place
+from control_plane.proof.signed_log import Place
 
 
 async def accept_restore(chain: AuditChain, head: str, *, actor: str) -> Place:

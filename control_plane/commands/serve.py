@@ -32,6 +32,7 @@ from control_plane.operators.login_gate import LoginGate
 from control_plane.operators.named_tokens import NamedTokens
 from control_plane.operators.stranger_lines import StrangerLines
 from control_plane.prefix import PREFIX
+from control_plane.proof.acts import Acts
 from control_plane.proof.audit_chain import AuditChain, SeenChain
 from control_plane.proof.belief import HighestGenerations
 from control_plane.proof.generations_file import GenerationsFile, GenerationsFileError
@@ -162,7 +163,7 @@ async def _serve(
         ) as google,
     ):
         chain = AuditChain(database, signer, memory.highest, now, memory.seen)
-        last_uses = LastUses(database, now)
+        acts, last_uses = Acts(chain), LastUses(database, now)
         authenticator = Authenticator(chain, last_uses.note)
         gate = LoginGate.of(
             authenticator,
@@ -176,11 +177,11 @@ async def _serve(
         sessions = Sessions.of(
             session_seal,
             authenticator,
-            database,
-            now,
+            chain,
+            acts,
             sign_on=sign_on.configured.settings.sha256 if sign_on.configured else None,
         )
-        use_cases = UseCases.of(configured, chain, sealer, google, now, metrics, sessions)
+        use_cases = UseCases.of(configured, chain, sealer, google, now, metrics, acts, sessions)
         remembering = Upkeep(chain, use_cases.history, MissingKeys(chain), memory.file)
         notifications = NotificationQueue(database)
         _watch(metrics, database, notifications, chain)
@@ -243,7 +244,6 @@ async def _serve(
                 "last uses": last_uses.run,
                 **sign_on.work(),
                 "refused calls": lines.run,
-                "ended sessions": sessions.ended.run,
                 "files": lambda: keep_reloading(
                     tls,
                     reload,

@@ -161,7 +161,7 @@ class Console:
             forget_session(response)
             return response
         _require_token(submission, opened.session)
-        await self._sessions.end(opened.session.id)
+        await self._sessions.sign_out(opened.session.id, actor=opened.operator)
         if self._provider is not None and opened.session.token_sha256 is None:
             response = self._rendering.of_visitor(_SIGNING_OUT, request)
         forget_session(response)

@@ -77,12 +77,12 @@ class MePages:
     async def end_session(self, visit: Visit, submission: Submission) -> Done:
         """End one of the operator's sessions."""
         wanted = submission.text(SESSION_FIELD)
-        await self.sessions.end_own(visit.operator.name, wanted)
+        await self.sessions.end_own(wanted, actor=visit.operator)
         if wanted == visit.session.id:
             return Done(SIGN_IN, Notice.SIGNED_OUT)
         return Done(ConsoleSection.ME.url, Notice.SESSION_ENDED)
 
     async def end_all(self, visit: Visit, _: Submission) -> Done:
         """End every session of the operator, this one included."""
-        await self.sessions.end_all_own(visit.operator.name)
+        await self.sessions.end_all_own(visit.operator)
         return Done(SIGN_IN, Notice.SIGNED_OUT_EVERYWHERE)

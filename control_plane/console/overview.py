@@ -20,6 +20,7 @@ from control_plane.console.visit import Visit
 from control_plane.errors import NotFoundError
 from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.session_endings import EndingAct
 from control_plane.reading.page import View
 from control_plane.review.certificates import own_certificates
 from control_plane.review.reviews import ConnectionReviews
@@ -34,6 +35,8 @@ LOOKED_AT_CAS: Final = 100  # connections with certificates of their own
 ENDS_SOON: Final = timedelta(days=30)
 LATELY: Final = timedelta(days=7)
 CHANGES: Final = 10
+LOOKED_AT_ACTS: Final = 100  # of the newest, among which are those changes
+_CHANGE_NOTHING: Final = frozenset({EndingAct.SIGN_OUT, EndingAct.PROVIDER_LOGOUT})
 
 
 @frozen
@@ -158,12 +161,13 @@ class OverviewPages:
     async def _changes(self) -> list[ToldAct]:
         """Return the last acts of this week, the newest first."""
         log = await self.chain.loaded()
-        after = max(0, log.end.sequence - CHANGES)
+        after = max(0, log.end.sequence - LOOKED_AT_ACTS)
         lines, _ = await read_page(
-            self.chain.database, self.chain.signer, after=after, limit=CHANGES
+            self.chain.database, self.chain.signer, after=after, limit=LOOKED_AT_ACTS
         )
         since = self.clock() - LATELY
-        entries = [line.entry for line in reversed(lines) if line.entry and line.entry.at >= since]
+        lately = [line.entry for line in reversed(lines) if line.entry and line.entry.at >= since]
+        entries = [each for each in lately if each.action not in _CHANGE_NOTHING][:CHANGES]
         places = await self._places(entries)
         return [
             told(entry, format_time(entry.at), places.get(connection_id_of(entry) or ""))

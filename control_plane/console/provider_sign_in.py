@@ -160,7 +160,7 @@ class ProviderSignIn:
             return _answered(400, {"error": "invalid_request", "error_description": str(error)})
         ended_at = await self._logouts.note(logout, self._clock())
         if logout.person is not None:
-            await self._sessions.end_all(str(logout.person), began_by=ended_at)
+            await self._sessions.end_of_person(str(logout.person), began_by=ended_at)
         elif logout.session_id is not None:
             await self._sessions.end_of_provider(logout.session_id, began_by=ended_at)
         _log.info("logged out at the provider", actor=str(logout.person) if logout.person else None)

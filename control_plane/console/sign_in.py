@@ -73,16 +73,16 @@ class SignIn:
         try:
             token = OperatorToken.presented(submission.text(TOKEN_FIELD))
             operator = await self._gate.let_in(token, request.remote or "")
+            session = await self._sessions.begin(operator, token_sha256=token.sha256)
         except (NotAuthenticatedError, TooManyRequestsError) as error:
             self._denied.note(error, request, SIGN_IN)
             return self.shown(request, after, str(error), problem_of(error).status)
-        session = await self._sessions.begin(operator, token_sha256=token.sha256)
         return await self.signed_in(request, session, after)
 
     async def signed_in(self, request: web.Request, session: Session, after: str) -> web.Response:
         """Give the browser a session that was just begun, and end the one before; go on."""
         if (before := sealed_session(request)) is not None:
-            await self._sessions.end_cookie(before)
+            await self._sessions.sign_out_cookie(before)
         response = see_other(local_path(after))
         keep_session(response, self._sessions.seal(session))
         return response

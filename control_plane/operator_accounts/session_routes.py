@@ -48,13 +48,13 @@ class SessionRoutes:
     async def end_own(self, call: Call) -> web.Response:
         """End one of the caller's sessions."""
         call.query().finish()
-        await self.sessions.end_own(call.operator.name, _session_id(call))
+        await self.sessions.end_own(_session_id(call), actor=call.operator)
         return web.Response(status=204)
 
     async def end_all_own(self, call: Call) -> web.Response:
         """End all of the caller's sessions."""
         call.query().finish()
-        await self.sessions.end_all_own(call.operator.name)
+        await self.sessions.end_all_own(call.operator)
         return web.Response(status=204)
 
     async def end_of(self, call: Call) -> web.Response:

@@ -15,6 +15,7 @@ from control_plane.operators.operators import REPLACED_TOKEN, ROTATE
 from control_plane.operators.permissions import Role
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import believe
+from control_plane.proof.proofs import Proofs
 from control_plane.proof.signer import KEY_ID, not_configured
 from control_plane.proof.statement_store import fetch_entry_that_says
 from shared.canonical_json import format_time
@@ -59,14 +60,13 @@ class Authenticator:
             reason = "a token that was never the operator's, as far as is known"
         raise unknown_token(token, reason)
 
-    async def present(self, name: str, token_sha256: str) -> AuthenticatedOperator:
+    async def present(self, name: str, token_sha256: str, proofs: Proofs) -> AuthenticatedOperator:
         """Return the operator as of now, who was let in before with the token of this hash.
 
         Raises `NotAuthenticatedError` if the token would let nobody in any more.
         """
-        subject = operator_subject(name)
-        async with self._chain.reading(about=[subject]) as proofs:
-            belief = believe(await proofs.evidence(subject), self._chain.signer)
+        evidence = await proofs.evidence(operator_subject(name))
+        belief = believe(evidence, self._chain.signer)
         operator = belief.statement
         if isinstance(operator, Operator) and _is_token_of(operator, token_sha256):
             return self._logged_in(operator)

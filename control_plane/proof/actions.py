@@ -1,4 +1,4 @@
-"""The acts upon connections and devices, as the audit log names them."""
+"""The acts upon connections and devices, and that of a restore, as the audit log names them."""
 
 from enum import StrEnum
 from typing import Final
@@ -22,3 +22,5 @@ REVISION_ACTIONS: Final = tuple(action.value for action in Action)
 
 DEVICE_REVOKE: Final = "device.revoke"
 DEVICE_LIFT: Final = "device.lift"
+
+ACCEPT_RESTORE: Final = "audit.accept_restore"

@@ -38,6 +38,7 @@ from control_plane.proof.chain_store import (
 from control_plane.proof.checkpoint import OlderCheckpointError, checkpoint_of, log_at
 from control_plane.proof.proofs import Proofs, newest_acts
 from control_plane.proof.questions import Questions
+from control_plane.proof.session_endings import ENDINGS_KEPT
 from control_plane.proof.signed_log import BEGINNING, Place, SignedLog
 from control_plane.proof.signer import Signer
 from shared.generation_bound import highest_generation_at
@@ -253,11 +254,14 @@ class AuditChain:
 
     async def write_checkpoint(self, log: SignedLog) -> None:
         """Sign what the log says, and write it in place of the checkpoint before."""
-        checkpoint = await asyncio.to_thread(checkpoint_of, log, self.clock(), self.signer)
+        now = self.clock()
+        checkpoint = await asyncio.to_thread(checkpoint_of, log, now, self.signer)
         if checkpoint is not None:
             async with self.database.transaction() as connection:
                 await put_checkpoint(connection, checkpoint)
         self._checkpointed = log.end.sequence
+        if self.log is not None:
+            self.log = self.log.without_endings_before(now - ENDINGS_KEPT)
         _log.info("audit checkpoint written", count=log.end.sequence)
 
     def highest_generation(self) -> int:

@@ -13,6 +13,7 @@ from typing import Final
 import orjson
 from attrs import field, frozen
 
+from control_plane.proof.session_endings import ENDINGS_KEPT
 from control_plane.proof.signed_log import Made, NewestActs, Place, SignedLog
 from control_plane.proof.signer import Signer, Verifier
 from shared.outside_bytes import Party, reads_bytes_of
@@ -21,10 +22,12 @@ from shared.statement import AuditCheckpoint, StatementRefusedError, StoredState
 # Some 300 bytes a connection and 150 a device: half a million subjects. With more, no checkpoint is
 # written, and a start reads the whole log.
 MAX_HEADS_BYTES: Final = 128 * 1024 * 1024
+# What older versions did not note: drafts that were sent back, and what ended sessions.
+_NOTED_LATER: Final = frozenset({"sent_back", "session_endings"})
 
 
 class OlderCheckpointError(StatementRefusedError):
-    """A version made it that did not note which drafts are sent back: the log says that alone."""
+    """A version made it that did not note all that this one asks of it: the log alone says that."""
 
     def __init__(self, end: Place) -> None:
         """Hold which entry it names."""
@@ -42,7 +45,7 @@ class StoredCheckpoint:
 
 def checkpoint_of(log: SignedLog, at: datetime, signer: Signer) -> StoredCheckpoint | None:
     """Return the checkpoint of a log; None for an empty log, or for one that is too large."""
-    heads = _heads_of(log)
+    heads = _heads_of(log, at)
     if not log.end.sequence or len(heads) > MAX_HEADS_BYTES:
         return None
     statement = AuditCheckpoint(
@@ -66,7 +69,7 @@ def log_at(checkpoint: StoredCheckpoint, verifier: Verifier) -> SignedLog:
         raise StatementRefusedError("what is beside it is not what was signed")
     heads = orjson.loads(checkpoint.heads)
     end = Place(statement.generation, statement.entry)
-    if "sent_back" not in heads:
+    if not heads.keys() >= _NOTED_LATER:
         raise OlderCheckpointError(end)
     newest = NewestActs(
         {
@@ -76,6 +79,7 @@ def log_at(checkpoint: StoredCheckpoint, verifier: Verifier) -> SignedLog:
         _places(heads["upon_revisions"]),
         _places(heads["sent_back"]),
         set(heads["restores"]),
+        {what: datetime.fromisoformat(at) for what, at in heads["session_endings"].items()},
     )
     return SignedLog().followed_by(end, newest)
 
@@ -88,7 +92,7 @@ def _listed(places: Iterable[tuple[str, Place]]) -> list[tuple[str, int, str]]:
     return [(subject, place.sequence, place.hash) for subject, place in places]
 
 
-def _heads_of(log: SignedLog) -> bytes:
+def _heads_of(log: SignedLog, at: datetime) -> bytes:
     made = (
         (subject, made.generation, made.place.sequence, made.place.hash)
         for subject, made in log.all_made()
@@ -98,6 +102,11 @@ def _heads_of(log: SignedLog) -> bytes:
             "made": list(made),
             "upon_revisions": _listed(log.all_upon_revisions()),
             "sent_back": _listed(log.all_sent_back()),
+            "session_endings": {
+                what: began_by.isoformat()
+                for what, began_by in log.all_session_endings()
+                if began_by >= at - ENDINGS_KEPT
+            },
             "restores": sorted(log.restores),
         }
     )

@@ -10,12 +10,14 @@ while other calls go on with newer ones.
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from control_plane.proof.actions import REVISION_ACTIONS, SEND_BACK
+from control_plane.proof.actions import ACCEPT_RESTORE, REVISION_ACTIONS, SEND_BACK
 from control_plane.proof.layers import Layers
+from control_plane.proof.session_endings import SessionEnding, ending_of
 from control_plane.proof.signer import Verifier
 from shared.statement import (
     AuditEntry,
@@ -25,7 +27,6 @@ from shared.statement import (
     signed_bytes,
 )
 
-ACCEPT_RESTORE: Final = "audit.accept_restore"
 _UPON_REVISIONS: Final = frozenset(REVISION_ACTIONS)
 
 
@@ -50,13 +51,14 @@ class Made:
 
 @frozen
 class LoggedAct:
-    """What of a proven entry decides which act about a subject is the newest."""
+    """What of a proven entry decides which act about a subject is the newest, and who is out."""
 
     place: Place
     previous: str
     action: str
     about: str
     about_generation: int | None
+    ends: SessionEnding | None = None
 
 
 @define
@@ -67,6 +69,7 @@ class NewestActs:
     upon_revisions: dict[str, Place] = field(factory=dict)
     sent_back: dict[str, Place] = field(factory=dict)
     restores: set[str] = field(factory=set)
+    session_endings: dict[str, datetime] = field(factory=dict)  # until when, by what they name
 
     def add(self, act: LoggedAct) -> None:
         """Add an act that is older than all that were added."""
@@ -78,6 +81,8 @@ class NewestActs:
             self.sent_back.setdefault(act.about, act.place)
         if act.action == ACCEPT_RESTORE:
             self.restores.add(act.place.hash)
+        if act.ends is not None:
+            _end(self.session_endings, act.ends.what, act.ends.began_by)
 
 
 @frozen
@@ -89,6 +94,7 @@ class SignedLog:
     _made: Layers[Made] = field(factory=Layers[Made])
     _upon_revisions: Layers[Place] = field(factory=Layers[Place])
     _sent_back: Layers[Place] = field(factory=Layers[Place])
+    _session_endings: Layers[datetime] = field(factory=Layers[datetime])
     root: object = field(factory=object, eq=False)  # shared by all logs that follow the same one
 
     def made(self, subject: str) -> Made | None:
@@ -132,14 +138,32 @@ class SignedLog:
             if self.sent_back(subject) is not None:
                 yield subject, place
 
+    def session_ending(self, what: str) -> datetime | None:
+        """Return by when sessions had to begin for an ending of this name to end them."""
+        return self._session_endings.get(what)
+
+    def all_session_endings(self) -> Iterator[tuple[str, datetime]]:
+        """Yield what each ending names, and by when sessions had to begin for it to end them."""
+        return self._session_endings.items()
+
+    def without_endings_before(self, at: datetime) -> "SignedLog":
+        """Return the log without the endings of sessions that have ended by themselves since."""
+        kept = {what: ended for what, ended in self.all_session_endings() if ended >= at}
+        return evolve(self, session_endings=Layers(kept))
+
     def followed_by(self, end: Place, newest: NewestActs) -> "SignedLog":
         """Return the log that ends at `end`, with these acts after its own."""
+        endings = dict(newest.session_endings)
+        for what in endings:
+            if (known := self.session_ending(what)) is not None:
+                _end(endings, what, known)
         return SignedLog(
             end,
             self.restores | newest.restores,
             self._made.under(newest.made),
             self._upon_revisions.under(newest.upon_revisions),
             self._sent_back.under(newest.sent_back),
+            self._session_endings.under(endings),
             self.root,
         )
 
@@ -160,7 +184,13 @@ def logged_act(entry: AuditEntry, hash_of_it: str) -> LoggedAct:
         entry.action,
         entry.about,
         entry.about_generation,
+        ending_of(entry.action, entry.about, entry.details, entry.at),
     )
+
+
+def _end(endings: dict[str, datetime], what: str, began_by: datetime) -> None:
+    """Note an ending; of the same name the later one holds."""
+    endings[what] = max(began_by, endings.get(what, began_by))
 
 
 def require_entry(sequence: int, stored: StoredStatement, verifier: Verifier) -> AuditEntry:

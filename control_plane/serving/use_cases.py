@@ -67,11 +67,11 @@ class UseCases:
         google: GoogleTokenEndpoint,
         clock: Clock,
         metrics: ControlPlaneMetrics,
+        acts: Acts,
         sessions: Sessions,
     ) -> Self:
         """Return those of a control plane with these settings."""
-        acts, history = Acts(chain), History(chain)
-        form = configured.identity_form
+        history, form = History(chain), configured.identity_form
         reader = ConnectionReader(chain, history, form)
         second = configured.require_second_approver
         checks = Checks(
@@ -98,6 +98,6 @@ class UseCases:
             DeviceRevocations(acts, form),
             DeviceRevocationReader(chain, form),
             OperatorAccounts(chain, Operators(chain, acts), second_approver=second),
-            OperatorSessions(sessions, acts),
+            OperatorSessions(sessions),
             form,
         )

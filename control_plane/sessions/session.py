@@ -1,13 +1,19 @@
 """One session of a browser: who it is of, and until when. Pure."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Self
 
 from attrs import evolve, field, frozen
 
 from control_plane.operators.authenticated_operator import AuthenticatedOperator
+from control_plane.proof.session_endings import (
+    OF_EVERYBODY,
+    of_provider,
+    of_session,
+    of_subject,
+)
 
 LIFETIME: Final = timedelta(hours=12)  # a working day; then the operator signs in again
 IDLE: Final = timedelta(minutes=30)  # without a request
@@ -80,26 +86,17 @@ class Session:
     @property
     def ended_by(self) -> tuple[str, ...]:
         """What an ending may name to end this session."""
-        ends = [of_session(self.id), of_subject(self.operator.name)]
+        ends = [of_session(self.id), of_subject(self.operator.name), OF_EVERYBODY]
         if self.provider_session is not None:
             ends.append(of_provider(self.provider_session))
         return tuple(ends)
 
-    def is_ended(self, endings: Mapping[str, datetime]) -> bool:
-        """Tell whether one of these endings ends it; of a subject's, if it came after it began."""
-        return any(endings[what] >= self.began_at for what in self.ended_by if what in endings)
+    def is_ended(self, ending: Callable[[str], datetime | None]) -> bool:
+        """Tell whether something ended it, given until when what such endings name had to begin.
 
-
-def of_session(session_id: str) -> str:
-    """Return what the ending of one session names."""
-    return f"session/{session_id}"
-
-
-def of_subject(name: str) -> str:
-    """Return what the ending of all sessions of an operator names."""
-    return f"subject/{name}"
-
-
-def of_provider(provider_session: str) -> str:
-    """Return what the ending of all sessions that hang on a provider's session names."""
-    return f"provider/{provider_session}"
+        Its own ends it in any case. The audit log knows no less than a millisecond.
+        """
+        if ending(of_session(self.id)) is not None:
+            return True
+        began_at = self.began_at.replace(microsecond=self.began_at.microsecond // 1000 * 1000)
+        return any((by := ending(what)) is not None and by >= began_at for what in self.ended_by)

@@ -4,19 +4,18 @@ It makes none: a session is in its cookie, under seal. Rows are kept for as long
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
+from typing import Final, Self
 from uuid import UUID
 
 from attrs import frozen
 
-from control_plane.database.database import Database, DatabaseConnection
-from control_plane.database.one_trip import Part, RowChange, fetch_parts, make_changes
+from control_plane.database.database import Database
+from control_plane.database.one_trip import Part, RowChange, make_changes
+from control_plane.proof.proofs import Proofs
+from control_plane.proof.session_endings import ENDINGS_KEPT
 from control_plane.reading.query_reader import ListPlace
-from control_plane.sessions.session import IDLE, LIFETIME, Session
-
-KEPT: Final = LIFETIME + timedelta(hours=1)  # endings: no session is older; an hour for clocks
-MAX_ENDINGS: Final = 10_000  # taken at once, the newest first
+from control_plane.sessions.session import IDLE, Session
 
 _BEGIN: Final = """
 INSERT INTO public.session_uses (session_id, subject, began_at, ends_at, last_used_at)
@@ -40,11 +39,6 @@ _ENDINGS_OF: Final = """
 SELECT what, least(ended_at, '9000-01-01Z') AS ended_at FROM public.session_endings
 WHERE what = ANY($1) AND ended_at > '2000-01-01Z'
 """
-_RECENT_ENDINGS: Final = """
-SELECT what, least(ended_at, '9000-01-01Z') AS ended_at FROM public.session_endings
-WHERE ended_at >= $1
-ORDER BY session_endings.ended_at DESC LIMIT $2
-"""
 # Those that go on: neither over, nor idle, nor ended. An id is one of ours, and no other text.
 _OF_SUBJECT: Final = """
 SELECT session_id, began_at, ends_at, last_used_at FROM public.session_uses u
@@ -53,7 +47,7 @@ WHERE subject = $1 AND ends_at > $2 AND last_used_at > $3
                                           WHERE e.what = 'subject/' || $1))
   AND greatest(began_at, ends_at, last_used_at) < '9000-01-01Z'
   AND NOT EXISTS (SELECT FROM public.session_endings e
-                  WHERE e.what = 'session/' || u.session_id AND e.ended_at >= u.began_at)
+                  WHERE e.what = 'session/' || u.session_id)
   AND session_id ~ '^[0-9a-f]{32}$'
 """
 _ONE: Final = f"{_OF_SUBJECT} AND session_id = $4"
@@ -107,7 +101,7 @@ class SessionStore:
                 [
                     RowChange(_BEGIN, arguments),
                     RowChange(_FORGET_USES, (now,)),
-                    RowChange(_FORGET_ENDINGS, (now - KEPT,)),
+                    RowChange(_FORGET_ENDINGS, (now - ENDINGS_KEPT,)),
                 ],
             )
 
@@ -120,15 +114,6 @@ class SessionStore:
         """Note an ending."""
         async with self.database.connection() as connection:
             await make_changes(connection, [ending(what, at)])
-
-    async def state(self, session: Session) -> tuple[datetime | None, Mapping[str, datetime]]:
-        """Return when the session was used last, and the endings that may be its own."""
-        last_use = Part(("last_used_at",), _LAST_USE, (session.id,))
-        endings = Part(("what", "ended_at"), _ENDINGS_OF, (list(session.ended_by),))
-        async with self.database.connection() as connection:
-            uses, ended = await fetch_parts(connection, [last_use, endings])
-        last_used_at = uses[0]["last_used_at"] if uses else None
-        return last_used_at, {row["what"]: row["ended_at"] for row in ended}
 
     async def page_of(
         self, name: str, at: datetime, *, after: ListPlace | None, limit: int
@@ -151,7 +136,26 @@ def ending(what: str, at: datetime) -> RowChange:
     return RowChange(_END, (what, at))
 
 
-async def recent_endings(connection: DatabaseConnection, since: datetime) -> dict[str, datetime]:
-    """Return what was ended since then."""
-    rows = await connection.fetch(_RECENT_ENDINGS, since, MAX_ENDINGS)
-    return {row["what"]: row["ended_at"] for row in rows}
+@frozen
+class SessionState:
+    """What is asked of the database about a session, together with what is signed."""
+
+    last_use: Part
+    endings: Part
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """Return the questions about a session."""
+        return cls(
+            Part(("last_used_at",), _LAST_USE, (session.id,)),
+            Part(("what", "ended_at"), _ENDINGS_OF, (list(session.ended_by),)),
+        )
+
+    def last_used_at(self, proofs: Proofs) -> datetime | None:
+        """Return when it was used last; None if no row says so."""
+        rows = proofs.rows(self.last_use)
+        return rows[0]["last_used_at"] if rows else None
+
+    def unsigned_endings(self, proofs: Proofs) -> Mapping[str, datetime]:
+        """Return the endings that rows alone say; what ended is in the signed log as well."""
+        return {row["what"]: row["ended_at"] for row in proofs.rows(self.endings)}

@@ -1,26 +1,54 @@
 """Sessions: begun at the sign-in, opened at each request, ended.
 
 A request's session is the one of its cookie, if a key of ours sealed that. Then it has to go on, by
-its own times and by the database's; and its operator is looked at as the API does.
+its own times, by the signed audit log and by the database's rows; and its operator is looked at as
+the API does. All of that takes one round trip.
+
+Whatever ends sessions is an entry of the audit log (`proof.session_endings`). So whoever writes
+into the database ends sessions at most: they neither make one, nor undo an ending.
 """
 
+import time
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 
 from attrs import evolve, frozen
 
-from control_plane.clock import Clock
-from control_plane.database.database import Database
-from control_plane.database.one_trip import RowChange
-from control_plane.errors import NotAuthenticatedError
+from control_plane.errors import AuditDamagedError, NotAuthenticatedError
 from control_plane.operators.authenticated_operator import AuthenticatedOperator, LoginKind
 from control_plane.operators.authenticator import Authenticator
+from control_plane.operators.rate_limit import RateLimit
+from control_plane.proof.actor import Actor
+from control_plane.proof.acts import Acts
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.proofs import Proofs
+from control_plane.proof.session_endings import (
+    BEGAN_BY,
+    PROVIDER_SESSION,
+    SESSION,
+    EndingAct,
+    SessionEnding,
+    ended_by_act,
+)
+from control_plane.proof.signed_log import SignedLog
 from control_plane.reading.query_reader import ListPlace
 from control_plane.sessions.ended_sessions import EndedSessions
-from control_plane.sessions.session import Session, of_provider, of_session, of_subject
+from control_plane.sessions.session import Session
 from control_plane.sessions.session_seal import SessionSeal, UnknownSessionError
-from control_plane.sessions.session_store import SessionPage, SessionStore, ending
+from control_plane.sessions.session_store import (
+    SessionPage,
+    SessionState,
+    SessionStore,
+    ending,
+)
+from shared.canonical_json import format_time
+from shared.statement import operator_subject
 from shared.structured_log import get_logger
+
+SIGN_INS: Final = 60  # of one operator at once: each leaves an entry in the log when it ends
+SIGN_INS_PER_SECOND: Final = 0.5
+PROVIDER: Final = "single sign-on"  # the actor of entries about what the provider tells
 
 _log = get_logger("control_plane.sessions")
 
@@ -40,25 +68,30 @@ class Sessions:
     """The sessions of this installation."""
 
     _seal: SessionSeal
-    _operators: Authenticator
+    _authenticator: Authenticator
+    _chain: AuditChain
+    _acts: Acts
     _store: SessionStore
-    ended: EndedSessions  # it looks for endings in the background
-    _clock: Clock
+    _ended: EndedSessions
+    _pace: RateLimit
     _sign_on: str | None  # the present settings of single sign-on, by their hash
 
     @classmethod
     def of(
         cls,
         seal: SessionSeal,
-        operators: Authenticator,
-        database: Database,
-        clock: Clock,
+        authenticator: Authenticator,
+        chain: AuditChain,
+        acts: Acts,
         *,
         sign_on: str | None,
     ) -> Self:
-        """Return the sessions that a database knows of."""
-        ended = EndedSessions(database, clock)
-        return cls(seal, operators, SessionStore(database), ended, clock, sign_on)
+        """Return the sessions that a database and its audit log know of."""
+        pace = RateLimit(
+            time.monotonic, burst=SIGN_INS, per_second=SIGN_INS_PER_SECOND, what="sign-ins"
+        )
+        store, ended = SessionStore(chain.database), EndedSessions()
+        return cls(seal, authenticator, chain, acts, store, ended, pace, sign_on)
 
     async def begin(
         self,
@@ -70,11 +103,13 @@ class Sessions:
         """Return a new session of an operator who has just signed in.
 
         Without a `token_sha256` its role is the one of the sign-in, until it ends or the settings
-        of single sign-on are others.
+        of single sign-on are others. Raises `TooManyRequestsError` if one operator signs in without
+        end.
         """
+        self._pace.take(operator.name)
         session = Session.begin(
             operator,
-            self._clock(),
+            self._chain.clock(),
             token_sha256=token_sha256,
             provider_session=provider_session,
             sign_on=self._sign_on if token_sha256 is None else None,
@@ -89,27 +124,28 @@ class Sessions:
 
     def is_ours(self, cookie: str) -> bool:
         """Tell whether we sealed a cookie's session, which may be over."""
-        try:
-            self._seal.read(cookie)
-        except UnknownSessionError:
-            return False
-        return True
+        return self._unsealed(cookie) is not None
 
     async def find(self, cookie: str) -> OpenSession:
         """Return the session of a cookie; raise `NotAuthenticatedError`, which says why not.
 
-        Also raises what `Database` raises.
+        Also raises what `AuditChain.reading` raises.
         """
-        session = self._read(cookie)
-        now = self._clock()
-        self._require_going_on(session, session.why_over(now))
-        operator = await self._present(session)
-        last_used_at, endings = await self._store.state(session)
-        for what, ended_at in endings.items():
-            self.ended.see(what, ended_at)
+        session = self._unsealed(cookie)
+        if session is None:
+            raise _over("your session is not known here any more", "unknown session")
+        now, state = self._chain.clock(), SessionState.of(session)
+        _require_going_on(session, session.why_over(now))
+        about = [operator_subject(session.operator.name)] if session.token_sha256 else []
+        async with self._chain.reading(state.last_use, state.endings, about=about) as proofs:
+            operator = await self._present(session, proofs)
+        last_used_at = state.last_used_at(proofs)
         if last_used_at is None:
             raise _over("your session has ended", "no row of it", session.operator.name)
-        self._require_going_on(session, session.why_over(now, last_used_at=last_used_at))
+        why_over = session.why_over(now, last_used_at=last_used_at)
+        if self._has_ended(session, proofs.log, state.unsigned_endings(proofs)):
+            why_over = "your session was ended"
+        _require_going_on(session, why_over)
         used = session.used(now)
         if used is not session:
             await self._store.use(used)
@@ -119,69 +155,117 @@ class Sessions:
 
     async def page_of(self, name: str, *, after: ListPlace | None, limit: int) -> SessionPage:
         """Return sessions of an operator, as the database has them: the newest first."""
-        return await self._store.page_of(name, self._clock(), after=after, limit=limit)
+        return await self._store.page_of(name, self._chain.clock(), after=after, limit=limit)
 
     async def goes_on(self, name: str, session_id: str) -> bool:
         """Tell whether this is a session of the operator that goes on, as the database has it."""
-        return await self._store.goes_on(name, session_id, self._clock())
+        return await self._store.goes_on(name, session_id, self._chain.clock())
 
-    async def end(self, session_id: str) -> None:
-        """End one session."""
-        await self._end(of_session(session_id))
+    async def sign_out(self, session_id: str, *, actor: AuthenticatedOperator) -> None:
+        """End one of the actor's own sessions."""
+        about, details = operator_subject(actor.name), {SESSION: session_id}
+        await self._end_in_any_case(EndingAct.SIGN_OUT, about, details, actor)
 
-    def ending(self, what: str) -> RowChange:
-        """Return what ends sessions together with an act; here they end at once."""
-        now = self._clock()
-        self.ended.note(what, now)
-        _log.info("session ended", subject=what)
-        return ending(what, now)
+    async def sign_out_everywhere(self, actor: AuthenticatedOperator) -> None:
+        """End every session of the actor that has begun."""
+        about = operator_subject(actor.name)
+        await self._end_in_any_case(EndingAct.SIGN_OUT, about, {}, actor)
 
-    async def end_cookie(self, cookie: str) -> None:
-        """End the session of a cookie, if it is one of ours."""
-        try:
-            session = self._seal.read(cookie)
-        except UnknownSessionError:
+    async def sign_out_cookie(self, cookie: str) -> None:
+        """End the session of a cookie, if it is one of ours that goes on."""
+        session = self._unsealed(cookie)
+        if session is None or session.why_over(self._chain.clock()) is not None:
             return
-        await self.end(session.id)
+        if not self._has_ended(session, await self._chain.loaded(), {}):
+            await self.sign_out(session.id, actor=session.operator)
 
-    async def end_all(self, name: str, *, began_by: datetime | None = None) -> None:
-        """End every session of an operator that has begun, or had by a time."""
-        await self._end(of_subject(name), began_by)
+    async def end_of(
+        self, name: str, session_id: str | None, *, actor: AuthenticatedOperator
+    ) -> None:
+        """End a session of somebody, or all that have begun; raise what an act raises."""
+        about = operator_subject(name)
+        if session_id is None:
+            await self._end(EndingAct.END_SESSIONS, about, {}, actor)
+        else:
+            await self._end(EndingAct.END_SESSION, about, {SESSION: session_id}, actor)
+
+    async def end_of_person(self, person: str, *, began_by: datetime) -> None:
+        """End every session of a person that had begun by a time: the provider logged them out."""
+        details = {BEGAN_BY: format_time(began_by)}
+        await self._logged_out(operator_subject(person), details)
 
     async def end_of_provider(self, provider_session: str, *, began_by: datetime) -> None:
         """End every session that hung on a session of the OpenID provider by a time."""
-        await self._end(of_provider(provider_session), began_by)
+        details = {PROVIDER_SESSION: provider_session, BEGAN_BY: format_time(began_by)}
+        await self._logged_out(f"{PROVIDER_SESSION}/{provider_session}", details)
 
-    async def _end(self, what: str, began_by: datetime | None = None) -> None:
-        now = self._clock()
-        ended_at = min(began_by or now, now)
-        self.ended.note(what, ended_at)
-        await self._store.end(what, ended_at)
-        _log.info("session ended", subject=what)
+    async def _logged_out(self, about: str, details: Mapping[str, str]) -> None:
+        """End what the provider logged out; the same told again leaves no second entry."""
+        ends = self._ending(about, details)
+        known = (await self._chain.loaded()).session_ending(ends.what)
+        if known is None or known < ends.began_by:
+            await self._end_in_any_case(EndingAct.PROVIDER_LOGOUT, about, details, PROVIDER)
 
-    def _read(self, cookie: str) -> Session:
+    async def _end_in_any_case(
+        self, action: EndingAct, about: str, details: Mapping[str, str], actor: Actor | str
+    ) -> None:
+        """End sessions even while the audit log is refused: then a row alone says so."""
+        try:
+            await self._end(action, about, details, actor)
+        except AuditDamagedError as error:
+            ends = self._ending(about, details)
+            await self._store.end(ends.what, ends.began_by)
+            _log.warning(
+                "session ended outside the audit log", subject=ends.what, reason=str(error)
+            )
+
+    async def _end(
+        self, action: EndingAct, about: str, details: Mapping[str, str], actor: Actor | str
+    ) -> None:
+        """Record what ends sessions; here they have ended from now on, whatever comes of that."""
+        ends = self._ending(about, details)
+        self._ended.note(ends.what, ends.began_by)
+        _log.info("session ended", subject=ends.what)
+        async with self._acts.begin() as act:
+            act.record(actor=actor, action=action, about=about, details=details)
+            act.change(ending(ends.what, ends.began_by))
+
+    def _ending(self, about: str, details: Mapping[str, str]) -> SessionEnding:
+        return ended_by_act(about, details, self._chain.clock())
+
+    def _has_ended(
+        self, session: Session, log: SignedLog, unsigned: Mapping[str, datetime]
+    ) -> bool:
+        return (
+            session.is_ended(log.session_ending)
+            or session.is_ended(unsigned.get)
+            or self._ended.has_ended(session)
+        )
+
+    def _unsealed(self, cookie: str) -> Session | None:
         try:
             return self._seal.read(cookie)
         except UnknownSessionError:
-            raise _over("your session is not known here any more", "unknown session") from None
+            return None
 
-    def _require_going_on(self, session: Session, why_over: str | None) -> None:
-        if self.ended.has_ended(session):
-            why_over = "your session was ended"
-        if why_over is not None:
-            raise _over(why_over, "the session has ended", session.operator.name)
-
-    async def _present(self, session: Session) -> AuthenticatedOperator:
+    async def _present(self, session: Session, proofs: Proofs) -> AuthenticatedOperator:
         """Return the session's operator as of now."""
-        if session.token_sha256 is None:
-            if self._sign_on is None or session.sign_on != self._sign_on:
-                raise _over(
-                    "the settings of single sign-on have changed: sign in again",
-                    "begun under other settings of single sign-on",
-                    session.operator.name,
-                )
-            return session.operator
-        return await self._operators.present(session.operator.name, session.token_sha256)
+        if session.token_sha256 is not None:
+            return await self._authenticator.present(
+                session.operator.name, session.token_sha256, proofs
+            )
+        if self._sign_on is None or session.sign_on != self._sign_on:
+            raise _over(
+                "the settings of single sign-on have changed: sign in again",
+                "begun under other settings of single sign-on",
+                session.operator.name,
+            )
+        return session.operator
+
+
+def _require_going_on(session: Session, why_over: str | None) -> None:
+    if why_over is not None:
+        raise _over(why_over, "the session has ended", session.operator.name)
 
 
 def _over(message: str, reason: str, name: str | None = None) -> NotAuthenticatedError:

@@ -15,11 +15,12 @@ from attrs import define, field, frozen
 from control_plane.database.database import Database, DatabaseConnection
 from control_plane.database.one_trip import Part, fetch_parts
 from control_plane.errors import AuditDamagedError, AuditUnreadError
+from control_plane.proof.actions import ACCEPT_RESTORE
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.chain_reading import acts_back
 from control_plane.proof.chain_store import entries_at, entry_rows_of
 from control_plane.proof.envelope_columns import bounded_column
-from control_plane.proof.signed_log import ACCEPT_RESTORE, BEGINNING, Place, entry_hash
+from control_plane.proof.signed_log import BEGINNING, Place, entry_hash
 from control_plane.proof.signer import Signer
 from control_plane.webhooks.event import KIND_OF_ACTION, WebhookEvent
 from control_plane.webhooks.payload import connection_of, event_of_entry

@@ -37,10 +37,11 @@ from control_plane.proof.audit_chain import AuditChain, SeenChain
 from control_plane.proof.belief import HighestGenerations, believe
 from control_plane.proof.history import History
 from control_plane.proof.sealer import Sealer
+from control_plane.proof.session_endings import of_session
 from control_plane.proof.signed_log import Place
 from control_plane.proof.signer import Signer
 from control_plane.proof.statement_store import statement_rows, statements_within
-from control_plane.sessions.session import Session, of_session
+from control_plane.sessions.session import Session
 from control_plane.sessions.session_store import SessionStore
 from control_plane.single_sign_on.claims import ProviderLogout
 from control_plane.single_sign_on.provider_logouts import ProviderLogouts

@@ -143,6 +143,26 @@ async def test_an_admin_ends_anybodys_and_the_audit_log_says_so(
     ]
 
 
+async def test_whoever_signs_out_is_in_the_audit_log(sign_in: SignIn, plane: ControlPlane) -> None:
+    """By the page, by the API, and when another sign-in takes the session's place; each once."""
+    eve = await sign_in(3)
+    first, second, third = eve.browsers
+    page = await first.get("/console/me")
+    for _ in range(2):
+        await first.post("/console/sign-out", {"form_token": page.form_token})
+    ids = {each["id"] for each in await eve.listed()}
+    assert (await second.sign_in(eve.token)).status == 303
+    assert (await third.get("/console/me")).status == 200
+    replaced = (ids - {each["id"] for each in await eve.listed()}).pop()
+    assert (await eve.client.call("DELETE", OWN)).status == 204
+    entries = [each for each in await plane.client("root").audit() if each["actor"] == eve.name]
+    assert {each["action"] for each in entries} == {"operator.sign_out"}
+    ended = [each["details"].get("session") for each in entries]
+    assert (len(ended), ended[1:]) == (3, [replaced, None])
+    async with console_client(plane, "root") as root:
+        assert f"<li>{eve.name} " not in (await root.get("/console/")).text  # it changed nothing
+
+
 async def test_an_admin_ends_sessions_in_the_console(sign_in: SignIn, plane: ControlPlane) -> None:
     """On the operator's page; and a person's, who has none, by their identity."""
     eve = await sign_in(1)

@@ -220,13 +220,14 @@ def test_a_checkpoint_knows_what_is_sent_back() -> None:
         assert each.sent_back(subjects["back"]) == Place(2, "bb")
         assert each.sent_back(subjects["edited"]) is None
         assert each.sent_back(subjects["before"]) is None
-    heads = orjson.loads(checkpoint.heads)
-    del heads["sent_back"]
-    older = orjson.dumps(heads)
-    statement = AuditCheckpoint(4, "cc", hashlib.sha256(older).hexdigest(), len(older), AT)
-    with pytest.raises(OlderCheckpointError) as refused:
-        log_at(StoredCheckpoint(SIGNER.sign(statement), older), SIGNER)
-    assert refused.value.end == log.end
+    for noted_later in ("sent_back", "session_endings"):
+        heads = orjson.loads(checkpoint.heads)
+        del heads[noted_later]
+        older = orjson.dumps(heads)
+        statement = AuditCheckpoint(4, "cc", hashlib.sha256(older).hexdigest(), len(older), AT)
+        with pytest.raises(OlderCheckpointError) as refused:
+            log_at(StoredCheckpoint(SIGNER.sign(statement), older), SIGNER)
+        assert refused.value.end == log.end
 
 
 envelopes = st.builds(

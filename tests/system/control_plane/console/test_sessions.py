@@ -1,19 +1,24 @@
 """How long a session lasts, and what somebody who writes in Postgres can do with one: end it."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
+from control_plane.audit.accepted_restore import accept_restore
 from control_plane.clock import now
 from control_plane.console.submission import MAX_STRANGERS_FORM_BYTES
 from control_plane.database.database import Database
 from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.operator_token import OperatorToken
 from control_plane.operators.permissions import Role
-from control_plane.sessions.ended_sessions import MAX_REMEMBERED, EndedSessions
-from control_plane.sessions.session import IDLE, LIFETIME, Session, of_session
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.belief import HighestGenerations
+from control_plane.proof.signer import Signer
+from control_plane.sessions.session import IDLE, LIFETIME, Session
 from control_plane.sessions.session_seal import SessionSeal
+from control_plane.sessions.sessions import SIGN_INS
 from shared.postgres.database_url import read_database_url
 from tests.support.console_client import SESSION, ConsoleClient, console_client
 from tests.support.control_plane import ControlPlane
@@ -103,24 +108,65 @@ async def test_an_ending_that_is_undone_in_the_database_stands(
         assert not await goes_on(client)
 
 
-async def test_no_rows_keep_an_ending_from_being_remembered(
-    own_plane: ControlPlane, owner: asyncpg.Connection
+async def test_an_ending_that_never_lay_in_the_table_stands_after_a_restart(
+    start_plane: StartPlane, plane: ControlPlane
 ) -> None:
-    """Neither times that Python does not know, nor more rows than are remembered."""
-    session = Session.begin(AuthenticatedOperator("eve", Role.VIEWER), now())
-    other = Session.begin(session.operator, now())
+    """A sign-out, all at once, and an admin's: of each the log has a signed entry.
+
+    So does the checkpoint, from which another start reads.
+    """
+    key_file = plane.folder / "restart" / "session.key"
+    plane.run("keys", "--only", "session", "--out", str(key_file.parent))
+    own = await start_plane({"CONTROL_PLANE_SESSION_KEY_FILE": str(key_file)})
+    owner = await asyncpg.connect(own.owner_url)
     await owner.execute(
-        "INSERT INTO session_endings VALUES ('a', 'infinity'), ('b', '200000-01-01')"
+        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER deletes BEFORE INSERT ON session_endings"
+        " FOR EACH ROW EXECUTE FUNCTION nothing()"
     )
-    await owner.execute("INSERT INTO session_endings VALUES ($1, 'infinity')", of_session(other.id))
-    async with Database.open(read_database_url(own_plane.database_url)) as database:
-        ended = EndedSessions(database, now)
-        ended.note(of_session(session.id), now())
-        await ended.look()
-        assert ended.has_ended(other)
-        for number in range(MAX_REMEMBERED + 1):
-            ended.see(of_session(str(number)), now())
-    assert ended.has_ended(session)
+    async with (
+        console_client(own, "eve") as out,
+        console_client(own, "alice") as everywhere,
+        console_client(own, "bob") as ended,
+        console_client(own, "root") as root,
+    ):
+        shown = await out.get("/console/")
+        stolen = dict(out.cookies)
+        await out.post("/console/sign-out", {"form_token": shown.form_token})
+        out.cookies = stolen
+        assert (await own.client("alice").call("DELETE", "/v1/sessions")).status == 204
+        listed = await own.client("root").call("GET", "/v1/operators/bob/sessions")
+        one = f"/v1/operators/bob/sessions/{listed.json['items'][0]['id']}"
+        assert (await own.client("root").call("DELETE", one)).status == 204
+        for _ in range(2):
+            assert await owner.fetchval("SELECT count(*) FROM session_endings") == 0
+            assert [await goes_on(each) for each in (out, everywhere, ended)] == [False] * 3
+            assert await goes_on(root)
+            async with log_of(own) as chain:
+                await chain.write_checkpoint(await chain.loaded())
+            await own.restart()
+    await owner.close()
+
+
+@asynccontextmanager
+async def log_of(plane: ControlPlane) -> AsyncIterator[AuditChain]:
+    """Yield the whole log, in hands that may sign."""
+    signer = Signer.from_private_pem(plane.keys.statement_private.read_bytes())
+    async with Database.open(read_database_url(plane.database_url)) as database:
+        chain = AuditChain(database, signer, HighestGenerations(), now)
+        await chain.load(whole=True)
+        yield chain
+
+
+async def test_an_accepted_restore_ends_every_session(own_plane: ControlPlane) -> None:
+    """Endings that came after the backup are lost with it."""
+    async with console_client(own_plane, "eve") as client:
+        assert await goes_on(client)
+        async with log_of(own_plane) as chain:
+            await accept_restore(chain, (await chain.loaded()).end.hash, actor="root")
+        assert not await goes_on(client)
+    async with console_client(own_plane, "eve") as client:
+        assert await goes_on(client)
 
 
 async def test_a_session_that_is_idle_stays_so_whatever_the_database_says(
@@ -181,10 +227,10 @@ async def test_a_use_is_noted_and_renews_the_cookie(
     assert noted == renewed.used_at > began_at
 
 
-async def test_what_one_process_ends_another_one_remembers(
+async def test_what_one_process_ends_another_one_knows(
     start_plane: StartPlane, plane: ControlPlane
 ) -> None:
-    """Both have the keys; the second one has seen the ending before it was undone."""
+    """Both have the keys; the row is gone before the second one looks, or anybody asks it."""
     key_file = plane.folder / "two" / "session.key"
     plane.run("keys", "--only", "session", "--out", str(key_file.parent))
     settings = {"CONTROL_PLANE_SESSION_KEY_FILE": str(key_file)}
@@ -205,11 +251,44 @@ async def test_what_one_process_ends_another_one_remembers(
         assert await goes_on(second)
         shown = await client.get("/console/")
         await client.post("/console/sign-out", {"form_token": shown.form_token})
-        assert not await goes_on(second)
         await owner.execute("DELETE FROM session_endings")
         assert not await goes_on(second)
     await owner.close()
     other.stop()
+
+
+async def test_a_sign_out_works_while_the_audit_log_is_refused(
+    own_plane: ControlPlane, owner: asyncpg.Connection
+) -> None:
+    """Then a row says it alone, and the log of the process that it is so."""
+    async with console_client(own_plane, "alice") as client:
+        shown = await client.get("/console/")
+        kept = dict(client.cookies)
+        await owner.execute(
+            "UPDATE audit_entries SET payload = '{}'"  # it is about another operator
+            " WHERE sequence = (SELECT max(sequence) FROM audit_entries)"
+        )
+        out = await client.post("/console/sign-out", {"form_token": shown.form_token})
+        assert (out.status, client.cookies.get(SESSION)) == (303, None)
+        client.cookies = kept
+        assert not await goes_on(client)
+    told = [line["event"] for line in own_plane.log_lines]
+    assert "session ended outside the audit log" in told
+
+
+async def test_nobody_signs_in_without_end(own_plane: ControlPlane) -> None:
+    """Each sign-in may leave an entry of the audit log; others sign in all the same."""
+    async with console_client(own_plane, None) as client:
+        refused = None
+        for _ in range(2 * SIGN_INS):
+            client.cookies.clear()
+            refused = await client.sign_in(own_plane.tokens["eve"])
+            if refused.status != 303:
+                break
+        assert refused is not None
+        assert (refused.status, "too many sign-ins" in refused.text) == (429, True)
+        client.cookies.clear()
+        assert (await client.sign_in(own_plane.tokens["root"])).status == 303
 
 
 async def test_sessions_that_are_over_are_forgotten(

@@ -95,6 +95,9 @@ async def test_a_person_signs_in_and_out(signed_on: SignedOn, persons: Any) -> N
     assert (await ben.console.get("/console/")).status == 303
     log = signed_on.plane.log.read_text()
     assert "logged out at the provider" in log
+    told = [each for each in await root.audit() if each["action"] == "operator.provider_logout"]
+    of_ada = f"operator/{Person(signed_on.provider.issuer, 'ada')}"
+    assert {(each["actor"], each["about"]) for each in told} == {("single sign-on", of_ada)}
     assert CONSOLE_SECRET not in log + signed_on.plane.child.log_tail
     await asyncio.sleep(1.1)  # a logout ends what was issued within its second
     assert (await elsewhere.sign_in()).status == 303
