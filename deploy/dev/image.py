@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 import orjson
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from deploy.dev import debian
 
@@ -140,6 +140,12 @@ def _image_of(
     config = Content(CONFIG, orjson.dumps(configuration))
     manifest = _manifest(config.descriptor, [layer.descriptor])
     return Image(manifest, config, (layer,), architecture)
+
+
+def with_layer(image: Image, layer: Content) -> Image:
+    """The image with this one layer in the place of its own; the config stays as it is."""
+    manifest = _manifest(image.config.descriptor, [layer.descriptor])
+    return evolve(image, manifest=manifest, layers=(layer,))
 
 
 def make_index(images: Sequence[Image]) -> ImageIndex:

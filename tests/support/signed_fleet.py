@@ -1,13 +1,23 @@
 """A fleet as it is for real: keys, a repository, a mirror, a registry, a facade, and a device."""
 
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
-from attrs import define
+from attrs import define, evolve
 
-from deploy.dev.image import EMPTY, MANIFEST, MODEL, Content, Image
+from deploy.dev.image import (
+    ARCHITECTURES,
+    EMPTY,
+    MANIFEST,
+    MODEL,
+    Content,
+    Image,
+    ImageIndex,
+    make_index,
+)
 from device_repository.files import RepositoryFolder
 from device_repository.repository import DeviceRepository, target_of
 from tests.support.agent_device import MODEL_SLOT, AgentDevice
@@ -33,6 +43,13 @@ def model_of(content: bytes) -> Image:
         "layers": [layer.descriptor],
     }
     return Image(Content(MANIFEST, orjson.dumps(manifest)), config, (layer,))
+
+
+def index_of(content: bytes) -> ImageIndex:
+    """Return an index of a model for this machine, behind one for another machine."""
+    other = evolve(model_of(EVIL), architecture="s390x")
+    this = evolve(model_of(content), architecture=ARCHITECTURES[platform.machine()])
+    return make_index([other, this])
 
 
 @define
@@ -64,18 +81,22 @@ class SignedFleet:
         """The first root, which devices pin."""
         return self.repository.files.published / "1.root.json"
 
-    def push(self, artifact: Image, **gets: Behaviour) -> None:
+    def push(self, artifact: Image | ImageIndex, **gets: Behaviour) -> None:
         """Have the registry hold an artifact; `layer`, `config`, `manifest`: how it answers."""
-        for blob in artifact.layers:
-            self.registry.blob(blob.body, get=gets.get("layer"))
-        self.registry.blob(artifact.config.body, get=gets.get("config"))
+        if isinstance(artifact, ImageIndex):
+            for image in artifact.images:
+                self.push(image)
+        else:
+            for blob in artifact.layers:
+                self.registry.blob(blob.body, get=gets.get("layer"))
+            self.registry.blob(artifact.config.body, get=gets.get("config"))
         self.registry.manifest(
             artifact.manifest.body,
             media_type=artifact.manifest.media_type,
             get=gets.get("manifest"),
         )
 
-    def name(self, artifact: Image, slot: str = MODEL_SLOT, **fields: Any) -> None:
+    def name(self, artifact: Image | ImageIndex, slot: str = MODEL_SLOT, **fields: Any) -> None:
         """Have the fleet name an artifact, in a draft."""
         wanted: Mapping[str, Any] = {
             "device": None,
@@ -88,7 +109,7 @@ class SignedFleet:
         rest = {name: value for name, value in wanted.items() if name != "fleet"}
         self.repository.assign(fleet, target_of(fleet, slot, **rest))
 
-    def release(self, artifact: Image, slot: str = MODEL_SLOT, **fields: Any) -> None:
+    def release(self, artifact: Image | ImageIndex, slot: str = MODEL_SLOT, **fields: Any) -> None:
         """Push an artifact, name it, sign it, show it."""
         self.push(artifact)
         self.name(artifact, slot, **fields)

@@ -15,12 +15,12 @@ import pytest
 from attrs import evolve
 from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 
-from deploy.dev.image import MANIFEST, Content, Image, make_image
+from deploy.dev.image import MANIFEST, Content, Image, make_image, make_index
 from device_agent import journal as journals
 from device_agent.machine import Phase
 from device_repository.repository import target_of
 from tests.support.fleet_keys import FLEET, FleetKeys
-from tests.support.signed_fleet import BETTER, EVIL, GOOD, SignedFleet, model_of
+from tests.support.signed_fleet import BETTER, EVIL, GOOD, SignedFleet, index_of, model_of
 from tests.support.simulators.behaviour import (
     Answers,
     Behaviour,
@@ -335,6 +335,31 @@ async def test_content_of_two_releases(running: SignedFleet, swapped: str) -> No
     done = await running.device.update()
     assert done.status != 0
     assert running.device.holds == GOOD
+    assert await running.is_well(BETTER)
+
+
+@pytest.mark.parametrize("lie", ["of another release", "of another machine", "longer"])
+async def test_another_manifest_than_an_index_names(running: SignedFleet, lie: str) -> None:
+    """Only the index is signed; the manifest that it names for this device is held against it."""
+    index = index_of(BETTER)
+    running.release(index)
+    other, this = index.images
+    everybody_has(running, model_of(EVIL))
+    contents = {
+        "of another release": model_of(GOOD).manifest.body,
+        "of another machine": other.manifest.body,
+        "longer": this.manifest.body + b" ",
+    }
+    running.lie_manifest(contents[lie], digest=this.digest)
+    await refused(running, "other bytes", "endless", "broke", "given up")
+    assert await running.is_well(BETTER)
+
+
+async def test_an_index_without_this_device(running: SignedFleet) -> None:
+    """The fleet has signed it, and it names other machines alone: none of them is near enough."""
+    running.release(make_index([evolve(model_of(EVIL), architecture="s390x")]))
+    await refused(running, "nothing for linux/")
+    running.release(model_of(BETTER))
     assert await running.is_well(BETTER)
 
 

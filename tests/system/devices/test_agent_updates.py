@@ -13,7 +13,7 @@ from device_agent.update import MAX_APPLY_TRIES
 from tests.support.eventually import eventually
 from tests.support.memory import MIB
 from tests.support.mounts import small_disk
-from tests.support.signed_fleet import BETTER, EVIL, GOOD, SignedFleet, model_of
+from tests.support.signed_fleet import BETTER, EVIL, GOOD, SignedFleet, index_of, model_of
 from tests.support.simulators.behaviour import Holds, WebPage
 
 
@@ -28,6 +28,27 @@ async def test_a_model_that_the_fleet_names_is_applied(fleet: SignedFleet) -> No
     assert second.status == 0
     assert len(fleet.registry.requests) == asked
     assert (await fleet.device.run("verify")).status == 0
+
+
+async def test_of_an_index_the_manifest_of_the_device_is_applied(fleet: SignedFleet) -> None:
+    """What it names for other machines is not asked for; afterwards nothing of it is left over."""
+    index = index_of(GOOD)
+    fleet.release(index)
+    first = await fleet.device.update()
+    assert (first.status, fleet.device.holds) == (0, GOOD), first
+    other, this = index.images
+    asked = {request.path.rpartition("/")[2] for request in fleet.front.requests}
+    assert asked == {index.digest, this.digest, *(each.digest for each in this.blobs)}
+    assert not asked & {other.digest, other.layers[0].digest}
+    assert (await fleet.device.run("verify")).status == 0
+    stored = fleet.device.state / "store" / "blobs" / "sha256"
+    assert len(list(stored.iterdir())) == len(asked)
+    before = len(fleet.front.requests)
+    assert (await fleet.device.update()).status == 0
+    assert len(fleet.front.requests) == before
+    fleet.release(model_of(BETTER))
+    assert (await fleet.device.update()).status == 0
+    assert not (stored / index.digest.removeprefix("sha256:")).exists()
 
 
 async def test_the_next_release_takes_its_place(fleet: SignedFleet) -> None:

@@ -4,9 +4,10 @@ from attrs import evolve, frozen
 
 from device_agent.config import Configuration, ContainerSlot, HealthCheck
 from device_agent.contents import Contents
+from device_agent.descriptor import Descriptor
 from device_agent.errors import ApplyError, RefusedError
 from device_agent.health import Health
-from device_agent.manifest import Descriptor, Manifest, expect_model
+from device_agent.manifest import Manifest, expect_model
 from device_agent.release import Artifact, Release
 from device_agent.slots.container import ContainerRunner, layout_name
 from device_agent.slots.model import ModelPlacer

@@ -13,11 +13,10 @@ from typing import Final, TypeVar
 from attrs import frozen
 
 from device_agent.config import Limits
+from device_agent.descriptor import Descriptor
 from device_agent.errors import LinkError, RefusedError, in_one_line
 from device_agent.https import Answer, Client
-from device_agent.manifest import MAX_MANIFEST_BYTES, Descriptor
 from device_agent.partial import Partial
-from device_agent.release import Artifact
 from device_agent.store import Store
 
 # A link may break for ever, as long as each try brings something: a peer that breaks it after each
@@ -54,14 +53,11 @@ class Downloads:
     limits: Limits
     sleep: Callable[[float], None] = time.sleep
 
-    def manifest(self, artifact: Artifact) -> bytes:
-        """Return the manifest of an artifact, right and kept."""
-        blob = Descriptor(artifact.digest, artifact.length, artifact.media_type)
-        if self.store.holds(blob):
-            return self.store.read(blob.digest, MAX_MANIFEST_BYTES)
-        content = self._retried(lambda: self._manifest_once(artifact), lambda: 0)
-        self.store.put(blob, content)
-        return content
+    def manifest(self, repository: str, manifest: Descriptor) -> None:
+        """Bring a manifest or an index, unless it is here already."""
+        if not self.store.holds(manifest):
+            content = self._retried(lambda: self._manifest_once(repository, manifest), lambda: 0)
+            self.store.put(manifest, content)
 
     def blob(self, repository: str, blob: Descriptor) -> None:
         """Bring a blob, unless it is here already."""
@@ -87,18 +83,18 @@ class Downloads:
                 seen = progress()
                 self.sleep(_pause(error, tries, self.limits.retry_seconds))
 
-    def _manifest_once(self, artifact: Artifact) -> bytes:
-        path = f"/v2/{artifact.repository}/manifests/{artifact.digest}"
+    def _manifest_once(self, repository: str, manifest: Descriptor) -> bytes:
+        path = f"/v2/{repository}/manifests/{manifest.digest}"
         content = bytearray()
-        with self.client.get(path, {"Accept": artifact.media_type}) as answer:
+        with self.client.get(path, {"Accept": manifest.media_type}) as answer:
             _expect_status(answer, HTTPStatus.OK)
-            _expect_type(answer, artifact.media_type)
+            _expect_type(answer, manifest.media_type)
             for piece in answer.pieces():
                 content += piece
-                if len(content) > artifact.length:
-                    raise RefusedError(f"{artifact.digest}: endless, more comes than was signed")
-        if len(content) < artifact.length:
-            raise LinkError(f"the link broke at {len(content)} of {artifact.length} bytes")
+                if len(content) > manifest.size:
+                    raise RefusedError(f"{manifest.digest}: endless, more comes than was signed")
+        if len(content) < manifest.size:
+            raise LinkError(f"the link broke at {len(content)} of {manifest.size} bytes")
         return bytes(content)
 
     def _go_on(self, repository: str, blob: Descriptor, partial: Partial) -> None:

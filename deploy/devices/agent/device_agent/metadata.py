@@ -1,7 +1,7 @@
 """What the fleet has signed, by python-tuf, and what is said when it is not to be believed.
 
 A target's name is `FLEET/DEVICE/SLOT`, or `FLEET/SLOT` for every device of the fleet; its digest
-and length are those of the artifact's manifest, and its `custom` says where that lies:
+and length are those of the artifact's manifest or index, and its `custom` says where that lies:
 
     {"repository": "registry.local_5000/team/app", "media_type": "application/vnd.oci...+json"}
 
@@ -25,6 +25,7 @@ from device_agent.errors import LinkError, RefusedError, StorageError, in_one_li
 from device_agent.floors import ROOT, SNAPSHOT, TIMESTAMP, Floor, below
 from device_agent.grammar import hex_of, is_repository
 from device_agent.https import Client
+from device_agent.index import INDEX_TYPES
 from device_agent.manifest import MANIFEST_TYPES, MAX_MANIFEST_BYTES
 from device_agent.release import Artifact, Release
 from device_agent.state_folder import MAX_ROOT_BYTES
@@ -155,7 +156,7 @@ def _is_pullable(artifact: Artifact) -> bool:
         return False
     return (
         is_repository(artifact.repository)
-        and artifact.media_type in MANIFEST_TYPES
+        and artifact.media_type in {*MANIFEST_TYPES, *INDEX_TYPES}
         and 0 < artifact.length <= MAX_MANIFEST_BYTES
     )
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
+from device_agent.descriptor import Descriptor
 from device_agent.grammar import hex_of
 
 SHOWN_HEX: Final = 12  # digits of a digest in names and lines: enough to tell releases apart
@@ -13,10 +14,10 @@ SHOWN_HEX: Final = 12  # digits of a digest in names and lines: enough to tell r
 
 @frozen(order=True)
 class Artifact:
-    """One artifact by the manifest that the fleet's keys have signed.
+    """One artifact by the manifest, or the index, that the fleet's keys have signed.
 
-    `repository` is `host/repository` in a path of the facade, `digest` the manifest's, `length` its
-    bytes.
+    `repository` is `host/repository` in a path of the facade, `digest` that document's, `length`
+    its bytes.
     """
 
     slot: str
@@ -24,6 +25,11 @@ class Artifact:
     digest: str
     length: int
     media_type: str
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """What was signed."""
+        return Descriptor(self.digest, self.length, self.media_type)
 
     @property
     def short(self) -> str:

@@ -14,10 +14,10 @@ from typing import Final
 
 from attrs import frozen
 
+from device_agent.descriptor import Descriptor
 from device_agent.durable import make_folder, move, remove, sync_folder, write_whole
 from device_agent.errors import RefusedError, StorageError
 from device_agent.grammar import hex_of
-from device_agent.manifest import Descriptor
 from device_agent.partial import discard_partial, partial_files
 
 READ_BYTES: Final = 256 * 1024

@@ -97,7 +97,12 @@ def keys(
 @click.argument("slot")
 @click.option("--device", help="For this device alone.")
 @click.option("--repository", "place", required=True, help="HOST_PORT/NAME, as the facade has it.")
-@click.option("--manifest", type=FILE, required=True, help="Its bytes, as the registry has them.")
+@click.option(
+    "--manifest",
+    type=FILE,
+    required=True,
+    help="Its bytes, or an index's, as the registry has them.",
+)
 @click.pass_obj
 @_in_words
 def assign(
@@ -110,9 +115,13 @@ def assign(
 ) -> None:
     """Have the SLOT of FLEET's devices hold an artifact."""
     content = manifest.read_bytes()
-    media_type = json.loads(content).get("mediaType", "application/vnd.oci.image.manifest.v1+json")
     target = target_of(
-        fleet, slot, device=device, repository=place, manifest=content, media_type=media_type
+        fleet,
+        slot,
+        device=device,
+        repository=place,
+        manifest=content,
+        media_type=_media_type(content),
     )
     repository.assign(fleet, target)
     click.echo(f"{target.path}: sha256:{target.hashes['sha256']}")
@@ -158,6 +167,19 @@ def publish(repository: DeviceRepository, key_files: tuple[Path, ...]) -> None:
 def show(repository: DeviceRepository) -> None:
     """List what waits for signatures."""
     _say_what_waits(repository)
+
+
+def _media_type(content: bytes) -> str:
+    """Return what a manifest or an index says that it is; OCI's own may leave it out."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise RepositoryError("this is no manifest and no index: both are JSON objects")
+    kind = "index" if "manifests" in document else "manifest"
+    said: str = document.get("mediaType", f"application/vnd.oci.image.{kind}.v1+json")
+    return said
 
 
 def _role_keys(paths: tuple[Path, ...], threshold: int) -> RoleKeys:

@@ -11,9 +11,9 @@ from typing import Final
 from attrs import frozen
 
 from device_agent.config import ModelSlot
+from device_agent.descriptor import Descriptor
 from device_agent.durable import make_folder, move, remove, sync_folder
 from device_agent.errors import ApplyError
-from device_agent.manifest import Descriptor
 from device_agent.programs import run
 from device_agent.store import Store, copy_durably, digest_of
 
