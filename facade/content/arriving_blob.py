@@ -97,9 +97,10 @@ class ArrivingBlob:
         verifier = PieceVerifier(pull.digest, self.length)
         paid = self._asked.payer.go_on_by_download()
         try:
-            async with download_behind(
-                self._asked.upstream, pull.repository, verifier, left
-            ) as download:
+            async with (
+                self._asked.upstream() as upstream,
+                download_behind(upstream, pull.repository, verifier, left) as download,
+            ):
                 await self._rehash(verifier, left)
                 async for piece in within(download.verified_pieces(), left, offset, end):
                     yield piece

@@ -58,8 +58,8 @@ class FarRanges:
 async def _spanned(
     asked: PullInProgress, span: Span, stack: AsyncExitStack
 ) -> AsyncIterator[bytes] | None:
-    pull = asked.pull
-    fetched = asked.upstream.fetch(
+    pull, upstream = asked.pull, await stack.enter_async_context(asked.upstream())
+    fetched = upstream.fetch(
         pull.kind,
         pull.repository,
         pull.digest,

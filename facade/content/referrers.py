@@ -34,7 +34,6 @@ from facade.loop.single_flight import SingleFlight
 from facade.metrics.pull_metrics import LeftOut, PullMetrics, PullSource
 from facade.registries.device_allowance import TooCostlyError
 from facade.registries.upstream import Upstream
-from facade.registries.upstreams import Upstreams
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from facade.store.layout import Right
 from facade.values.piece import WrongBytesError
@@ -127,7 +126,6 @@ class Referrers:
     """The lists of one process. For one event loop."""
 
     _content: Content
-    _upstreams: Upstreams
     _metrics: PullMetrics
     _clock: Callable[[], float] = time.monotonic
     _build_seconds: float = BUILD_SECONDS
@@ -175,12 +173,12 @@ class Referrers:
 
     async def _build(self, asked: PullInProgress, after: Digest | None) -> ReferrersPage:
         """Build a page for everybody who waits; it goes on if some of them leave."""
-        async with self._upstreams.lease(asked.connection) as upstream, within(self._build_seconds):
-            asked = attrs.evolve(asked, upstream=upstream, origin=Origin())
-            listed = await self._list(asked)
+        asked = attrs.evolve(asked, origin=Origin())
+        async with asked.upstream() as upstream, within(self._build_seconds):
+            listed = await self._list(asked, upstream)
             behind = [each for each in listed.digests if after is None or str(each) > str(after)]
             unreadable = listed.unreadable if after is None else 0
-            page = await self._proven(asked, behind[:PAGE_REFERRERS], unreadable)
+            page = await self._proven(asked, upstream, behind[:PAGE_REFERRERS], unreadable)
         if len(behind) > PAGE_REFERRERS:
             page = attrs.evolve(page, following=behind[PAGE_REFERRERS - 1])
         for why, count in page.left_out.items():
@@ -191,20 +189,26 @@ class Referrers:
         return page
 
     async def _proven(
-        self, asked: PullInProgress, digests: list[Digest], unreadable: int
+        self,
+        asked: PullInProgress,
+        upstream: Upstream,
+        digests: list[Digest],
+        unreadable: int,
     ) -> ReferrersPage:
         """Return what these digests turn out to be, one after the other."""
         referrers: list[Referrer] = []
         left_out = Counter({LeftOut.UNREADABLE: unreadable} if unreadable else {})
         for digest in digests:
-            match await self._referrer(asked, digest):
+            match await self._referrer(asked, upstream, digest):
                 case Referrer() as referrer:
                     referrers.append(referrer)
                 case LeftOut() as why:
                     left_out[why] += 1
         return ReferrersPage(tuple(referrers), left_out, None)
 
-    async def _referrer(self, asked: PullInProgress, digest: Digest) -> Referrer | LeftOut:
+    async def _referrer(
+        self, asked: PullInProgress, upstream: Upstream, digest: Digest
+    ) -> Referrer | LeftOut:
         """Fetch a manifest as a pull of it would, and return what it is."""
         pull = attrs.evolve(asked.pull, digest=digest)
         try:
@@ -215,14 +219,14 @@ class Referrers:
             return LeftOut.WITHHELD
         except (WrongBytesError, WrongBytesLatelyError):
             return LeftOut.WRONG_BYTES
-        return await _read(asked.upstream, digest, manifest, asked.pull.digest)
+        return await _read(upstream, digest, manifest, asked.pull.digest)
 
-    async def _list(self, asked: PullInProgress) -> _Listed:
+    async def _list(self, asked: PullInProgress, upstream: Upstream) -> _Listed:
         """Return the registry's list, whole; it is remembered for the pages that follow."""
         right = right_of(asked)
         listed = self._listed.get(right)
         if listed is None:
-            pages = [each async for each in _registry_pages(asked)]
+            pages = [each async for each in _registry_pages(asked, upstream)]
             digests = {digest for page in pages for digest in page.digests}
             if len(digests) > MAX_LISTED or any(page.is_cut for page in pages):
                 raise UnexpectedAnswerError(f"the registry lists more than {MAX_LISTED} referrers")
@@ -235,11 +239,13 @@ class Referrers:
         return listed
 
 
-async def _registry_pages(asked: PullInProgress) -> AsyncIterator[ListedDigests]:
+async def _registry_pages(
+    asked: PullInProgress, upstream: Upstream
+) -> AsyncIterator[ListedDigests]:
     """Give the pages of the registry's list; raise `UpstreamError` unless all can be had."""
-    first = await _registry_page(asked, None)
+    first = await _registry_page(asked, upstream, None)
     if first is None:
-        yield await _tagged(asked)
+        yield await _tagged(asked, upstream)
         return
     listed, following = first
     yield listed
@@ -249,7 +255,7 @@ async def _registry_pages(asked: PullInProgress) -> AsyncIterator[ListedDigests]
         if count > MAX_LISTED or len(seen) >= MAX_LIST_PAGES:
             raise UnexpectedAnswerError("the registry's list of referrers has too many pages")
         try:
-            page = await _registry_page(asked, following)
+            page = await _registry_page(asked, upstream, following)
         except (NotInRegistryError, GoneError):
             page = None
         if page is None:
@@ -262,10 +268,10 @@ async def _registry_pages(asked: PullInProgress) -> AsyncIterator[ListedDigests]
 
 
 async def _registry_page(
-    asked: PullInProgress, page: URL | None
+    asked: PullInProgress, upstream: Upstream, page: URL | None
 ) -> tuple[ListedDigests, URL | None] | None:
     """Return a page of the registry's route, and where the next one is; None if it has no route."""
-    upstream, repository, subject = asked.upstream, asked.pull.repository, asked.pull.digest
+    repository, subject = asked.pull.repository, asked.pull.digest
     upstream.require_worth_listing(repository, subject)
     await asked.payer.pay_miss()
     try:
@@ -288,9 +294,9 @@ async def _registry_page(
     return found, following
 
 
-async def _tagged(asked: PullInProgress) -> ListedDigests:
+async def _tagged(asked: PullInProgress, upstream: Upstream) -> ListedDigests:
     """Return the list that clients keep under a tag; without such a tag there is nothing on it."""
-    upstream, repository, subject = asked.upstream, asked.pull.repository, asked.pull.digest
+    repository, subject = asked.pull.repository, asked.pull.digest
     upstream.require_worth_listing(repository, subject)
     await asked.payer.pay_miss()
     try:

@@ -1,7 +1,7 @@
 """What a pull is answered with: manifests, lengths and blobs, wherever their bytes come from."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol, runtime_checkable
 
 from attrs import define, field, frozen
@@ -10,6 +10,7 @@ from facade.content.manifest import VerifiedManifest
 from facade.metrics.pull_metrics import PullSource
 from facade.registries.payer import PaidDownload, Payer
 from facade.registries.upstream import Upstream
+from facade.registries.upstreams import Upstreams
 from facade.values.byte_range import ByteRanges, Span
 from facade.values.piece import Piece
 from facade.values.pull_path import Pull
@@ -97,37 +98,45 @@ class _OwnDownload:
 
 @frozen
 class PullInProgress(AuthorizedPull):
-    """A pull that may ask upstream: through which client, and at whose cost."""
+    """A pull that may ask upstream, and at whose cost.
 
-    _upstream: Upstream
+    What is stored is read without a client of the registry, so that its secret stays sealed.
+    """
+
+    _upstreams: Upstreams
     payer: Payer
     first: ByteRanges | None = None  # what of a blob is wanted first; None: all of it
     origin: Origin = field(factory=Origin, eq=False)
 
-    @property
-    def upstream(self) -> Upstream:
-        """The connection's registry, asked on behalf of the payer."""
-        return self._upstream.asked_by(self.payer.device)
+    @asynccontextmanager
+    async def upstream(self) -> AsyncIterator[Upstream]:
+        """Lend the connection's registry, asked on behalf of the payer, to whoever asks it now.
+
+        Raises what keeps its client from being made.
+        """
+        async with self._upstreams.lease(self.connection) as upstream:
+            yield upstream.asked_by(self.payer.device)
 
     async def pay_miss(self, method: Method = "GET") -> None:
         """Pay for a question to upstream, unless its answer is known already.
 
         Raises that answer, as `Upstream.require_worth_asking` does, and `TooCostlyError`.
         """
-        self._require_worth_asking(method)
+        await self._require_worth_asking(method)
         await self.payer.pay_miss()
         self.origin.source = PullSource.UPSTREAM
 
     async def pay_download(self) -> PaidDownload:
         """Pay for a download, as `pay_miss` does."""
-        self._require_worth_asking("GET")
+        await self._require_worth_asking("GET")
         paid = await self.payer.pay_download()
         self.origin.source = PullSource.UPSTREAM
         return _OwnDownload(paid, self.origin)
 
-    def _require_worth_asking(self, method: Method) -> None:
+    async def _require_worth_asking(self, method: Method) -> None:
         pull = self.pull
-        self.upstream.require_worth_asking(pull.kind, pull.repository, pull.digest, method)
+        async with self.upstream() as upstream:
+            upstream.require_worth_asking(pull.kind, pull.repository, pull.digest, method)
 
 
 class Content(Protocol):

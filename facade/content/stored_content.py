@@ -55,7 +55,7 @@ class StoredContent:
         streamed = StreamedContent(far_ranges)
         proofs = BackgroundProofs(store.index, upstreams)
         right = RightToRead(store, proofs)
-        manifests = StoredManifests(store, right, streamed, upstreams)
+        manifests = StoredManifests(store, right, streamed)
         return cls(store, flights, right, manifests, streamed, far_ranges)
 
     async def close(self) -> None:

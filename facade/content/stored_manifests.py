@@ -28,7 +28,6 @@ from facade.loop.single_flight import SingleFlight
 from facade.loop.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
 from facade.metrics.pull_metrics import PullSource
 from facade.registries.payer import FreePayer
-from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import Right
@@ -48,7 +47,6 @@ class StoredManifests:
     _store: BlobStore
     _right: RightToRead
     _streamed: StreamedContent
-    _upstreams: Upstreams
     _fetching: SingleFlight[Right, VerifiedManifest] = field(factory=SingleFlight, init=False)
     _hot: HotManifests = field(factory=HotManifests, init=False)
 
@@ -127,8 +125,7 @@ class StoredManifests:
 
     async def _fetched(self, asked: PullInProgress) -> VerifiedManifest:
         """Fetch for everybody who waits; it goes on if some of them leave."""
-        async with self._upstreams.lease(asked.connection) as upstream:
-            asked = attrs.evolve(asked, upstream=upstream)
+        async with asked.upstream():  # a revocation ends this, although no device does it
             ingest = await self._turn(asked)
             try:
                 if (stored := await self._stored(asked)) is not None:

@@ -15,6 +15,7 @@ from facade.arrivals.verified_pieces import within
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest, fetch_manifest
 from facade.content.source import AuthorizedPull, Blob, BlobPart, PullInProgress
+from facade.registries.upstream import Upstream
 from facade.values.byte_range import Span
 
 
@@ -23,6 +24,7 @@ class StreamedBlob:
     """A blob from its first byte to its last, or a span of it."""
 
     _asked: PullInProgress
+    _upstream: Upstream
     _download: Download
     _far_ranges: FarRanges
     _stack: AsyncExitStack  # of the answer
@@ -60,7 +62,7 @@ class StreamedBlob:
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         pull = self._asked.pull
-        with self._asked.upstream.verifying(pull.kind, pull.repository, pull.digest):
+        with self._upstream.verifying(pull.kind, pull.repository, pull.digest):
             async for piece in self._download.verified_pieces():
                 yield piece
 
@@ -75,15 +77,19 @@ class StreamedContent:
         """Ask upstream's HEAD."""
         pull = asked.pull
         await asked.pay_miss("HEAD")
-        async with asked.upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
+        async with (
+            asked.upstream() as upstream,
+            upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"),
+        ):
             pass
 
     async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
         """Fetch and verify."""
         pull = asked.pull
         await asked.pay_miss()
-        with asked.upstream.verifying(pull.kind, pull.repository, pull.digest):
-            return await fetch_manifest(asked.upstream, pull.repository, pull.digest)
+        async with asked.upstream() as upstream:
+            with upstream.verifying(pull.kind, pull.repository, pull.digest):
+                return await fetch_manifest(upstream, pull.repository, pull.digest)
 
     def stored_manifest(self, asked: AuthorizedPull) -> nullcontext[None]:  # noqa: ARG002 - the protocol's
         """Give nothing: nothing is kept."""
@@ -99,7 +105,8 @@ class StreamedContent:
     async def blob_length(self, asked: PullInProgress) -> int:
         """Ask upstream's HEAD."""
         await asked.pay_miss("HEAD")
-        return await blob_length(asked.upstream, asked.pull.repository, asked.pull.digest)
+        async with asked.upstream() as upstream:
+            return await blob_length(upstream, asked.pull.repository, asked.pull.digest)
 
     @asynccontextmanager
     async def blob(self, asked: PullInProgress) -> AsyncIterator[Blob]:
@@ -107,9 +114,10 @@ class StreamedContent:
         pull, paid = asked.pull, await asked.pay_download()
         try:
             async with AsyncExitStack() as stack:
+                upstream = await stack.enter_async_context(asked.upstream())
                 download = await stack.enter_async_context(
-                    open_download(asked.upstream, pull.repository, pull.digest)
+                    open_download(upstream, pull.repository, pull.digest)
                 )
-                yield StreamedBlob(asked, download, self._far_ranges, stack)
+                yield StreamedBlob(asked, upstream, download, self._far_ranges, stack)
         finally:
             paid.end()

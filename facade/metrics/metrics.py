@@ -198,7 +198,7 @@ class FacadeMetrics:
             ),
             Gauge(
                 "facade_open_upstreams",
-                "Connections whose client is open: used within the last hour, and not displaced",
+                "Connections whose client is open: their registry was asked in the last hour",
                 registry=registry,
             ),
             Histogram(

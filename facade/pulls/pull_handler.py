@@ -30,6 +30,7 @@ from facade.pulls.referrers_answers import ReferrersAnswers
 from facade.pulls.relay import WRITE_BYTES, relay
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import LEFT, RefusedDevice, RequestLog, RequestRecord
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.payer import Payers
 from facade.registries.spender import spending
 from facade.registries.upstreams import Upstreams
@@ -63,6 +64,7 @@ class PullHandler:
 
     _gate: Gate
     _upstreams: Upstreams
+    _work: ConnectionWork
     _content: Content
     _payers: Payers
     _slots: PullSlots
@@ -147,13 +149,12 @@ class PullHandler:
         record.connection = connection = self._gate.authorize(pull, device)
         _connection_of(request).begin_pull()
         payer = self._payers.payer(device.id, connection.access_key)
-        async with self._upstreams.lease(connection) as upstream:
-            asked = PullInProgress(pull, connection, upstream, payer)
-            try:
-                with spending(payer):
-                    return await self._serve(request, record, asked)
-            finally:
-                record.source = asked.origin.source
+        asked = PullInProgress(pull, connection, self._upstreams, payer)
+        try:
+            with self._work.running(connection), spending(payer):
+                return await self._serve(request, record, asked)
+        finally:
+            record.source = asked.origin.source
 
     async def _serve(
         self, request: web.BaseRequest, record: RequestRecord, asked: PullInProgress

@@ -25,6 +25,7 @@ from facade.pulls.held_manifests import HeldManifests
 from facade.pulls.pull_slots import PullSlots
 from facade.pulls.relay import WRITE_BYTES, relay
 from facade.pulls.request_log import RequestRecord
+from facade.registries.connection_work import ConnectionWork
 from facade.registries.payer import Payers
 from facade.registries.spender import spending
 from facade.registries.upstreams import Upstreams
@@ -44,6 +45,7 @@ class ReferrersAnswers:
 
     _gate: Gate
     _upstreams: Upstreams
+    _work: ConnectionWork
     _referrers: Referrers
     _payers: Payers
     _slots: PullSlots
@@ -95,13 +97,12 @@ class ReferrersAnswers:
         device: DeviceIdentity,
     ) -> ReferrersPage:
         payer = self._payers.payer(device.id, connection.access_key)
-        async with self._upstreams.lease(connection) as upstream:
-            pull = PullInProgress(asked.subject, connection, upstream, payer)
-            try:
-                with spending(payer):
-                    return await self._referrers.page(pull, after)
-            finally:
-                record.source = pull.origin.source
+        pull = PullInProgress(asked.subject, connection, self._upstreams, payer)
+        try:
+            with self._work.running(connection), spending(payer):
+                return await self._referrers.page(pull, after)
+        finally:
+            record.source = pull.origin.source
 
     async def _send(
         self,

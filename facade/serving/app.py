@@ -132,7 +132,7 @@ async def serve(
         content = await stack.enter_async_context(
             open_content(settings, upstreams, approvals, metrics.store, supervisor)
         )
-        referrers = Referrers(content, upstreams, metrics.pulls)
+        referrers = Referrers(content, metrics.pulls)
         stack.push_async_callback(referrers.close)
         readiness.servable.stores_some = content.stores_some
         gate, request_log = (
@@ -148,6 +148,7 @@ async def serve(
             PullHandler(
                 gate,
                 upstreams,
+                work,
                 content,
                 payers,
                 slots,
@@ -156,7 +157,7 @@ async def serve(
                 remembered,
                 requests,
                 held,
-                ReferrersAnswers(gate, upstreams, referrers, payers, slots, held, metrics),
+                ReferrersAnswers(gate, upstreams, work, referrers, payers, slots, held, metrics),
             ),
             files.identification,
             live,

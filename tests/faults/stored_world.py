@@ -166,14 +166,13 @@ class Process:
             host.simulator.host, RepositoryName.parse(repository), content.kind, content.digest
         )
         try:
-            async with self.upstreams.lease(host.connection) as upstream:
-                first = ByteRanges(((span[0], span[1] - 1),)) if span else None
-                asked = PullInProgress(pull, host.connection, upstream, FREE, first)
-                if content.kind is Kind.MANIFEST:
-                    manifest = await self.content.manifest(asked)
-                    assert manifest.media_type == OCI_MANIFEST
-                    return manifest.content
-                return await self._blob(asked, span)
+            first = ByteRanges(((span[0], span[1] - 1),)) if span else None
+            asked = PullInProgress(pull, host.connection, self.upstreams, FREE, first)
+            if content.kind is Kind.MANIFEST:
+                manifest = await self.content.manifest(asked)
+                assert manifest.media_type == OCI_MANIFEST
+                return manifest.content
+            return await self._blob(asked, span)
         except (UpstreamError, WrongBytesError, ArrivalEndedError):
             return None
 

@@ -225,17 +225,16 @@ async def test_a_running_range_of_a_blob_that_turns_out_wrong_is_cut(world: Worl
     partial = world.partial(host, BLOB, REPOSITORY)
     await eventually(lambda: partial.exists() and partial.stat().st_size > 19 * PIECE_BYTES)
     pull = Pull(host.simulator.host, RepositoryName.parse(REPOSITORY), BLOB.kind, BLOB.digest)
-    async with process.upstreams.lease(host.connection) as upstream:
-        asked = PullInProgress(pull, host.connection, upstream, FREE)
-        async with process.content.blob(asked) as blob:
-            part = await blob.part(Span(0, 8 * PIECE_BYTES, LENGTH))
-            assert not part.is_verified
-            assert bytes(await anext(part.pieces))
-            holds.gate.set()
-            assert await whole is None
-            with pytest.raises(ArrivalEndedError):
-                async for _ in part.pieces:
-                    pass
+    asked = PullInProgress(pull, host.connection, process.upstreams, FREE)
+    async with process.content.blob(asked) as blob:
+        part = await blob.part(Span(0, 8 * PIECE_BYTES, LENGTH))
+        assert not part.is_verified
+        assert bytes(await anext(part.pieces))
+        holds.gate.set()
+        assert await whole is None
+        with pytest.raises(ArrivalEndedError):
+            async for _ in part.pieces:
+                pass
 
 
 async def test_old_partials_are_gone_on_with(world: World) -> None:

@@ -38,10 +38,8 @@ async def opened(world: World, process: Process) -> AsyncIterator[Blob]:
     """Give the blob as an answer of one process has it."""
     host = world.hosts["g"]
     pull = Pull(host.simulator.host, RepositoryName.parse(REPOSITORY), BLOB.kind, BLOB.digest)
-    async with (
-        process.upstreams.lease(host.connection) as upstream,
-        process.content.blob(PullInProgress(pull, host.connection, upstream, FREE)) as blob,
-    ):
+    asked = PullInProgress(pull, host.connection, process.upstreams, FREE)
+    async with process.content.blob(asked) as blob:
         yield blob
 
 

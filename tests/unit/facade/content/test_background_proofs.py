@@ -19,10 +19,9 @@ from facade.content.background_proofs import (
     REFUSALS_THAT_END,
     BackgroundProofs,
 )
-from facade.content.source import PullInProgress
+from facade.content.source import AuthorizedPull
 from facade.metrics.store_metrics import StoreMetrics
 from facade.registries.connection_work import ConnectionWork
-from facade.registries.payer import FREE
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.index import Index, ProvenRight
@@ -55,7 +54,7 @@ class Used:
     """A right, and what uses it."""
 
     right: Right
-    asked: PullInProgress
+    asked: AuthorizedPull
 
 
 @define
@@ -90,7 +89,7 @@ class Scene:
                 (time.time() - age, str(digest)),
             )
         pull = Pull(self.registry.host, APP, kind, digest)
-        asked = PullInProgress(pull, self.connection, self.upstream, FREE)
+        asked = AuthorizedPull(pull, self.connection)
         return Used(Right(key, APP), asked)
 
     def membership(self, used: Used) -> ProvenRight | None:

@@ -87,8 +87,8 @@ class Scene:
         """Pull as a device does; return the name of what failed."""
         pull = Pull(self.registry.host, APP, kind, Digest.parse(digest))
         try:
-            async with self.upstreams.lease(CONNECTION) as upstream:
-                asked = PullInProgress(pull, CONNECTION, upstream, FREE)
+            with self.work.running(CONNECTION):
+                asked = PullInProgress(pull, CONNECTION, self.upstreams, FREE)
                 if kind is Kind.MANIFEST:
                     await self.content.manifest(asked)
                     return None

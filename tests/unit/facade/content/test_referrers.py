@@ -63,29 +63,31 @@ class World:
     registry: RegistrySimulator
     upstream: Upstream
     clock: Clock = field(factory=Clock)
+    upstreams: Upstreams = field(init=False)
     referrers: Referrers = field(init=False)
     subject: Digest = field(factory=lambda: Digest.parse(f"sha256:{secrets.token_hex(32)}"))
 
     def __attrs_post_init__(self) -> None:
         """Remember nothing yet."""
-        self.referrers = self.within(60)
-
-    def within(self, seconds: float) -> Referrers:
-        """Return lists of which a page takes so long at the most."""
 
         async def make(_: ApprovedConnection) -> Upstream:
             return self.upstream
 
+        self.upstreams = Upstreams(make, ConnectionWork())
+        self.referrers = self.within(60)
+
+    def within(self, seconds: float) -> Referrers:
+        """Return lists of which a page takes so long at the most."""
         content = StreamedContent(FarRanges(enabled=True))
         metrics = PullMetrics.create(CollectorRegistry())
-        return Referrers(content, Upstreams(make, ConnectionWork()), metrics, self.clock, seconds)
+        return Referrers(content, metrics, self.clock, seconds)
 
     def asked(
         self, payer: Payer = FREE, connection: ApprovedConnection = CONNECTION
     ) -> PullInProgress:
         """Return a device's pull of the subject."""
         pull = Pull(HOST, APP, Kind.MANIFEST, self.subject)
-        return PullInProgress(pull, connection, self.upstream, payer)
+        return PullInProgress(pull, connection, self.upstreams, payer)
 
     async def page(self, payer: Payer = FREE, after: Digest | None = None) -> ReferrersPage:
         """Ask for a page."""
