@@ -24,6 +24,7 @@ from facade.approvals.database import (
     connect_database,
     require_alive,
 )
+from facade.approvals.feed_state import FeedMachine, FeedState
 from facade.approvals.login_rights import excess_rights
 from facade.approvals.noted_subjects import EVERYTHING, NOTED_COST_BYTES, NotedSubjects
 from facade.approvals.refusal_lines import RefusalLines
@@ -110,13 +111,21 @@ class StatementFeed:
     _rest_until: float = field(default=0.0, init=False)  # as `_now` counts
     excess_rights: str | None = field(default=None, init=False)  # of the login, in words
     is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
-    problem: str | None = field(default="the state folder was not read yet", init=False)
-    was_tried: bool = field(default=False, init=False)  # whether reading the database ever ended
-    was_read: bool = field(default=False, init=False)  # whole, by this process
+    _machine: FeedMachine = field(factory=FeedMachine, init=False)
 
     @_notified_pace.default
     def _pace_of_notifications(self) -> Pace:
         return Pace(NOTIFIED_BYTES_PER_SECOND, NOTIFIED_BYTES_AT_ONCE, _now)
+
+    @property
+    def state(self) -> FeedState:
+        """How far the database has been read."""
+        return self._machine.state
+
+    @property
+    def problem(self) -> str | None:
+        """Why the database is not followed, in words; None while it is."""
+        return self._machine.problem
 
     @property
     def is_flooded(self) -> bool:
@@ -134,7 +143,8 @@ class StatementFeed:
         perhaps that of a revocation.
         """
         age, interval = self.age_seconds(), self._poll_interval
-        if self.problem is not None or age is None or age <= LATE_POLLS * interval + LATE_SECONDS:
+        is_followed = self.state is FeedState.FOLLOWING
+        if not is_followed or age is None or age <= LATE_POLLS * interval + LATE_SECONDS:
             return None
         return (
             f"the database was last compared {int(age)} s ago, and should be every {interval:g} s"
@@ -164,7 +174,7 @@ class StatementFeed:
         age = await self._remembering.age_seconds()
         if age is not None:
             self._last_read = self._clock() - age
-        self.problem = "the database was not read yet"
+        self._machine.restored()
 
     def _restore(
         self, remembered: StateRow, candidate: VerifiedRow | RefusedRow, highest: int
@@ -290,9 +300,7 @@ class StatementFeed:
         await self._read_absent(connection, part.present)
         self._last_read, self._rest_until = started, 2 * self._clock() - started
         await self._remembering.keep([], started_milliseconds)
-        self.was_tried = self.was_read = True
-        if self.problem is not None:
-            self.problem = None
+        if self._machine.read():
             _log.info("database read", count=part.rows)
         if untold := self._refusal_lines.take_untold():
             _log.warning("more statements refused", count=untold)
@@ -363,10 +371,8 @@ class StatementFeed:
             self._supervisor.failed(STATEMENTS, error)
 
     def _note_problem(self, problem: str) -> None:
-        self.was_tried = True
-        if self.problem != problem:
+        if self._machine.failed(problem):
             _log.warning("database not read", reason=problem)
-        self.problem = problem
 
 
 @define(eq=False)

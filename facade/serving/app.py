@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
+from facade.approvals.feed_state import FeedState
 from facade.approvals.remembering import Remembering
 from facade.approvals.snapshot import Change, RowOutcome, Snapshot
 from facade.approvals.state_file import StateFile
@@ -126,7 +127,7 @@ async def serve(
             snapshot.access_keys,
             # With a wrong statement key nothing would be approved, and every right would end for
             # good.
-            lambda: feed.problem is None and not snapshot.refused_rows.lacks_key,
+            lambda: feed.state is FeedState.FOLLOWING and not snapshot.refused_rows.lacks_key,
             connections_changed,
         )
         content = await stack.enter_async_context(
@@ -190,7 +191,7 @@ async def _feed(
     def on_change(change: Change) -> None:
         if change.outcome is not RowOutcome.ACCEPTED:
             metrics.statements_refused.inc()
-        elif feed.was_read and change.generation is not None:  # the first read finds old ones
+        elif feed.state.was_read and change.generation is not None:  # the first read finds old ones
             lag = time.time() - change.generation / GENERATIONS_PER_SECOND
             metrics.statement_lag.observe(max(0.0, lag))
         if not change.is_strangers:

@@ -114,7 +114,9 @@ class Readiness:
         While the database is read for the first time, nobody knows yet what it contains.
         """
         untold = (
-            _TOLD_BY_THEMSELVES if self._feed.was_tried else _TOLD_BY_THEMSELVES + _FROM_DATABASE
+            _TOLD_BY_THEMSELVES
+            if self._feed.state.was_tried
+            else _TOLD_BY_THEMSELVES + _FROM_DATABASE
         )
         self._told.tell(each for each in self.problems() if each.part not in untold)
 

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from attrs import frozen
 
+from facade.approvals.feed_state import FeedState
 from facade.approvals.remembering import Remembering
 from facade.approvals.snapshot import Snapshot
 from facade.approvals.state_file import StateFile
@@ -62,6 +63,7 @@ async def followed(
         lambda _: None,
         clock=clock,
     )
+    await feed.restore()
     following = asyncio.create_task(feed.run())
     yield Followed(feed, snapshot, clock, following)
     await end_tasks(following)
@@ -73,7 +75,7 @@ async def test_lateness_counts_from_the_last_comparison(
 ) -> None:
     """A hanging thread kept revocations from being read, and `/readyz` said that all was well."""
     feed, clock = followed.feed, followed.clock
-    await eventually(lambda: feed.problem is None)
+    await eventually(lambda: feed.state is FeedState.FOLLOWING)
     assert followed.snapshot.serving(approval.subject) is not None
     clock.advance(2 * POLL_SECONDS + LATE_SECONDS)
     assert feed.lateness() is None
@@ -87,7 +89,7 @@ async def test_a_feed_that_is_told_to_stop_in_the_moment_of_a_notification_stops
     followed: Followed,
 ) -> None:
     """A facade that was told to stop while Postgres stopped never ended, now and then."""
-    await eventually(lambda: followed.feed.problem is None)
+    await eventually(lambda: followed.feed.state is FeedState.FOLLOWING)
     await asyncio.sleep(0.05)  # it waits for a notification by then
     followed.feed.look_again()
     followed.following.cancel()
@@ -102,7 +104,7 @@ async def test_whoever_notifies_without_end_is_not_listened_to_for_a_while(
     feed = followed.feed
     stranger = await asyncpg.connect(own_database.facade_url)
     try:
-        await eventually(lambda: feed.problem is None)
+        await eventually(lambda: feed.state is FeedState.FOLLOWING)
         assert feed.is_notified
         await stranger.execute(
             f"SELECT pg_notify('{CHANNEL}', 'connection/' || repeat('x', 3900) || i)"
