@@ -1,4 +1,4 @@
-"""One device's connection: aiohttp's HTTP/1.1 protocol, with the facade's own rules around it.
+"""One device's connection: HTTP/1.1 in order, with the facade's own rules around it.
 
 - A handshake that `tls` does not accept is cut before its first request is read.
 - The device is identified once. Every request of the connection is that device's.
@@ -9,24 +9,39 @@
 - If headers do not come in time, or have no end, the connection is cut. Idle connections are
   closed, and old ones after an answer.
 - A request that stands alone is shown to `AnswerAtOnce` first. What that answers is not parsed.
+
+                       a request has come
+        AWAITING ───────────────────────────────► ANSWERING ──┐
+         │  ▲                                      │ │ │ ▲    │ it is answered,
+         │  └──────────────────────────────────────┘ │ │ └────┘ and the next one waits
+         │        it is answered, and none waits     │ │
+         │                                           │ └─────► LAST
+         │ idle for too long, old,                   │ told to   │
+         │ or told to finish                         │ finish    │ it is answered
+         ▼                                           ▼           │
+        ENDED ◄──────────────────────────────────────────────────┘
+            it was the last one, or its answer failed; from everywhere: cut, or the device has gone
 """
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from enum import IntEnum, auto
 from typing import Any, Final, cast
 
 from aiohttp import web
-from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.base_protocol import BaseProtocol
+from attrs import frozen
 from OpenSSL import SSL
 from typing_extensions import override
 
 from facade.answers.answer_headers import error_response, new_request_id
 from facade.answers.distribution_errors import BAD_REQUEST, INTERNAL
+from facade.devices.answer_writer import AnswerWriter
 from facade.devices.certificate_problem import CertificateProblem
 from facade.devices.handshake_end import TOO_MANY, ending_of_problem
+from facade.devices.incoming_requests import IncomingRequest, IncomingRequests
 from facade.devices.known_devices import KnownDevices
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice
@@ -35,9 +50,11 @@ from facade.devices.tls import RefusedConnectionError
 from facade.errors import FacadeError
 from shared.pace import Pace
 from shared.structured_log import get_logger
+from shared.supervised import report
 
-# From the handshake, or a later request's first byte, to complete headers; aiohttp has no limit.
+# From the handshake, or a later request's first byte, to complete headers.
 REQUEST_HEADERS_SECONDS: Final = 15.0
+KEEP_ALIVE_SECONDS: Final = 75.0  # nginx's default; a vanished device's memory is kept so long
 AGE_JITTER: Final = 0.1  # of the age, so that a fleet that came at once does not leave at once
 LOOK_AT_CLOCK_SECONDS: Final = 60.0  # timers run on another clock than certificates
 MAX_LONE_HEAD_BYTES: Final = 2048  # containerd's for a manifest has some 700
@@ -58,20 +75,55 @@ def abort(transport: asyncio.Transport | None) -> None:
         transport.abort()
 
 
-class DeviceConnection(RequestHandler):
+class Stage(IntEnum):
+    """How far a connection is. The drawing above says what leads from one to the next."""
+
+    AWAITING = auto()  # every request that came whole is answered
+    ANSWERING = auto()  # one is answered; others may wait behind it
+    LAST = auto()  # one is answered; nothing that comes is read as a request any more
+    ENDED = auto()  # nothing is answered any more
+
+
+_NEXT: Final = {
+    Stage.AWAITING: {Stage.ANSWERING, Stage.ENDED},
+    Stage.ANSWERING: {Stage.AWAITING, Stage.LAST, Stage.ENDED},
+    Stage.LAST: {Stage.ENDED},
+    Stage.ENDED: {Stage.ENDED},  # it is closed, and then it is lost
+}
+
+
+@frozen
+class ServingRules:
+    """What all connections of a server have in common."""
+
+    # May raise `PullAbortedError` once it has reset the connection.
+    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    answer_at_once: "AnswerAtOnce"
+    known_devices: KnownDevices
+    live: LiveConnections
+    pulls: PullsUnderWay
+    max_age_seconds: float
+    keep_alive_seconds: float
+    connections: "set[DeviceConnection]"  # that are open, and lost ones that still answer
+
+
+class DeviceConnection(BaseProtocol):
     """The protocol of one accepted connection."""
 
     __slots__ = (
-        "_answer_at_once",
         "_clock_timer",
         "_ends_at",
+        "_event_loop",
         "_head_bytes",
         "_headers_timer",
+        "_idle_until",
+        "_incoming",
         "_is_in_step",
         "_is_pulling",
-        "_known_devices",
-        "_live",
-        "_pulls",
+        "_is_reading",
+        "_rules",
+        "_stage",
+        "_task",
         "_whole_transport",
         "awaited_since",
         "counts_as",
@@ -88,29 +140,27 @@ class DeviceConnection(RequestHandler):
     request_pace: Pace | None  # that its device shares; None: not asked for yet, or no limit
     lone_head: bytes | None  # of the request in progress, if nothing came with it or since
 
-    def __init__(
-        self,
-        server: web.Server,
-        known_devices: KnownDevices,
-        live: LiveConnections,
-        pulls: PullsUnderWay,
-        max_age_seconds: float,
-        answer_at_once: "AnswerAtOnce",
-        **settings: Any,
-    ) -> None:
-        """Take who devices are, and whom the connection is kept by."""
-        super().__init__(server, **settings)
-        self._answer_at_once = answer_at_once
+    # What `web.BaseRequest` asks for, and nobody it: our handlers ask the connection.
+    ssl_context = peername = sockname = None
+
+    def __init__(self, rules: ServingRules) -> None:
+        """Begin with nothing that came."""
+        loop = self._event_loop = asyncio.get_running_loop()
+        super().__init__(loop)
+        self._rules = rules
+        self._stage = Stage.AWAITING
+        self._incoming = IncomingRequests.of(self, loop)
+        self._task: asyncio.Task[None] | None = None  # of the newest answer
+        self._is_reading = True
         self._is_in_step = True  # all that came was lone heads: the parser stands between requests
         self.lone_head = None
         self._head_bytes = 0  # since the last complete head; of a body less is read unasked
-        self._known_devices = known_devices
-        self._live = live
-        self._pulls = pulls
-        self.counts_as, self._is_pulling, self.awaited_since = "", False, self._loop.time()
+        now = loop.time()
+        self.counts_as, self._is_pulling, self.awaited_since = "", False, now
         self.request_pace, self.peer = None, None
         share = random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
-        self._ends_at = self._loop.time() + share * max_age_seconds
+        self._ends_at = now + share * rules.max_age_seconds
+        self._idle_until = now + rules.keep_alive_seconds
         self._headers_timer: asyncio.TimerHandle | None = None
         self._clock_timer: asyncio.TimerHandle | None = None
         self._whole_transport: asyncio.Transport | None = None
@@ -118,21 +168,21 @@ class DeviceConnection(RequestHandler):
     @property
     def is_aged(self) -> bool:
         """Whether it has been open for long enough."""
-        return self._loop.time() >= self._ends_at
+        return self._event_loop.time() >= self._ends_at
 
     @property
     def is_ending(self) -> bool:
         """Whether the next answer is the last one."""
-        return self.is_aged or self._pulls.stage is not DrainStage.SERVING
+        return self.is_aged or self._rules.pulls.stage is not DrainStage.SERVING
 
     def certificate_problem(self) -> CertificateProblem | None:
         """Return why the device's certificate is not accepted now, or None."""
-        return self._live.refusal(self.device)
+        return self._rules.live.refusal(self.device)
 
     @property
     def is_too_late(self) -> bool:
         """Whether the facade begins nothing any more."""
-        return self._pulls.stage is DrainStage.OVER
+        return self._rules.pulls.stage is DrainStage.OVER
 
     @property
     def is_answering(self) -> bool:
@@ -147,14 +197,29 @@ class DeviceConnection(RequestHandler):
     def end_pull(self) -> None:
         """Note that it was given, if there was one."""
         if self._is_pulling:
-            self._is_pulling, self.awaited_since = False, self._loop.time()
+            self._is_pulling, self.awaited_since = False, self._event_loop.time()
 
     def finish(self) -> None:
-        """Close the connection once everything that was asked on it is answered."""
-        if self._request_in_progress or self._messages:
-            self.close()
-        else:
-            self.force_close()
+        """Close the connection once what is being answered on it is answered."""
+        if self._stage is Stage.AWAITING:
+            self._close()
+        elif self._stage is Stage.ANSWERING:
+            self._advance(Stage.LAST)
+
+    async def shut_down(self, seconds: float) -> None:
+        """Let the running answer finish within the seconds, then reset the connection.
+
+        To close it would deliver what waits, and look like a complete answer. An answer that was
+        cancelled so has as long again to end.
+        """
+        self.finish()
+        if self._task is None or self._task.done():
+            return
+        cut = self._event_loop.call_later(seconds, self.cut)
+        try:
+            await asyncio.wait({self._task}, timeout=2 * seconds)
+        finally:
+            cut.cancel()
 
     def cut(self) -> None:
         """Reset the connection, also one that is closing and has not delivered everything."""
@@ -166,101 +231,181 @@ class DeviceConnection(RequestHandler):
 
         Raises `RefusedConnectionError`; the transport then cuts the connection.
         """
-        self._whole_transport = cast(asyncio.Transport, transport)
-        if address := transport.get_extra_info("peername"):
+        rules, whole = self._rules, cast(asyncio.Transport, transport)
+        self._whole_transport = whole
+        if address := whole.get_extra_info("peername"):
             self.peer = str(address[0])
-        tls: SSL.Connection = transport.get_extra_info("tls")
-        self.device = self._known_devices.identify(tls)
+        tls: SSL.Connection = whole.get_extra_info("tls")
+        self.device = rules.known_devices.identify(tls)
         # There may be new files, and OpenSSL does not look at an anchor's times.
         if (problem := self.certificate_problem()) is not None:
             raise RefusedConnectionError(ending_of_problem(problem))
-        self._live.admissions.note(self.device)
-        if not self._live.admit(self):
+        rules.live.admissions.note(self.device)
+        if not rules.live.admit(self):
             raise RefusedConnectionError(TOO_MANY)
         self.counts_as = self.device.counts_as
-        self._pulls.add(self)
-        super().connection_made(transport)
+        rules.pulls.add(self)
+        rules.connections.add(self)
+        self.transport = whole
         self._await_headers()
         self._look_at_clock()
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the timers."""
+        """End what is answered, and forget the rest."""
         for timer in (self._headers_timer, self._clock_timer):
             if timer is not None:
                 timer.cancel()
-        self._live.release(self)
-        self._pulls.remove(self)
+        self._rules.live.release(self)
+        self._rules.pulls.remove(self)
+        self._advance(Stage.ENDED)
         self._whole_transport = None
         super().connection_lost(exc)
+        self._incoming.end()
+        if self._task is None or self._task.done():
+            self._rules.connections.discard(self)
+        else:
+            self._task.add_done_callback(lambda _: self._rules.connections.discard(self))
+            self._task.cancel()
 
     @override
     def data_received(self, data: bytes) -> None:
         """Answer at once, or parse. A request that has begun must have its whole head in time."""
+        if self._stage is Stage.LAST or self._stage is Stage.ENDED:
+            return
         head = data if self._is_in_step and is_lone_head(data) else None
-        awaited = head if self._awaits_request else None
+        awaited = head if self._stage is Stage.AWAITING else None
         if awaited is not None and self._is_answered_at_once(awaited):
             return
-        before = self._request_count
-        super().data_received(data)
-        received = self._request_count - before
-        self._is_in_step = head is not None and received == 1 and not self._rest_of_request_comes()
+        incoming = self._incoming
+        received = incoming.feed(data)
+        self._is_in_step = head is not None and received == 1 and incoming.is_newest_whole
         self.lone_head = awaited if self._is_in_step else None
         if received:
             self._have_headers()
             self._head_bytes = 0
+            if self._stage is Stage.AWAITING:
+                self._answer_next()
+        elif incoming.wants_more:
+            self._await_rest_of_head(len(data))
+        if incoming.wants_more is not self._is_reading:
+            self._read_as_wanted()
+
+    @override
+    def pause_reading(self) -> None:
+        """Read no more of a body that is too long: its stream asks for that."""
+        self._incoming.leave_body()
+        self._read_as_wanted()
+
+    def _advance(self, stage: Stage) -> None:
+        """Go on to another stage; raise `RuntimeError` if it does not follow."""
+        if stage not in _NEXT[self._stage]:
+            raise RuntimeError(f"{stage.name} does not follow {self._stage.name}")
+        self._stage = stage
+
+    def _answer_next(self) -> None:
+        """Begin to answer what waits longest; if nothing does, await."""
+        incoming = self._incoming.take()
+        if incoming is None:
+            if self._stage is not Stage.AWAITING:
+                self._advance(Stage.AWAITING)
             return
-        if self._headers_timer is None:
-            self._await_headers()
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES and self._cut("a head without an end"):
-            _log.info("a head without an end", device=self.device.id, peer=self.peer)
+        if self._stage is not Stage.ANSWERING:
+            self._advance(Stage.ANSWERING)
+        self._task = self._event_loop.create_task(self._answer(incoming))
 
-    @property
-    def _awaits_request(self) -> bool:
-        """Whether every request that came is answered."""
-        if self._close or self._force_close:
-            return False
-        if self._waiter is None:  # aiohttp handles a request, or was not given any yet
-            return self._request_count == 0
-        return not self._waiter.done()
+    async def _answer(self, incoming: IncomingRequest) -> None:
+        """Answer a request, and go on to the next one, or close the connection."""
+        goes_on = False
+        try:
+            goes_on = await self._is_answered(incoming)
+        except ConnectionError:
+            pass  # the device has left, or the answer was aborted: it is closed
+        except Exception as error:  # noqa: BLE001 - a mistake of ours: the loop's owner tells of it
+            report(error, self._event_loop)
+        finally:
+            if goes_on and self._stage is Stage.ANSWERING:
+                self._idle_until = self._event_loop.time() + self._rules.keep_alive_seconds
+                self._answer_next()
+                if self._incoming.wants_more is not self._is_reading:
+                    self._read_as_wanted()
+            else:
+                self._close()
 
-    def _rest_of_request_comes(self) -> bool:
-        """Tell whether the newest request has a body, or asks for another protocol."""
-        return self._upgraded or self._messages[-1][1] is not EMPTY_PAYLOAD
+    async def _is_answered(self, incoming: IncomingRequest) -> bool:
+        """Give the answer; tell whether the connection may go on. Raises `ConnectionError`."""
+        message, body = incoming.message, incoming.body
+        if self.is_ending:
+            message = message._replace(should_close=True)
+        loop = self._event_loop
+        task = cast("asyncio.Task[None]", asyncio.current_task(loop))
+        writer = AnswerWriter(self, loop)
+        request = web.BaseRequest(message, body, cast(Any, self), writer, task, loop)
+        if incoming.refused is None:
+            response = await self._response(request)
+        else:
+            response = self.malformed(incoming.refused)
+        await response.prepare(request)
+        await response.write_eof()
+        return bool(response.keep_alive) and body.is_eof()
+
+    async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._rules.handler(request)
+        except Exception as error:
+            if isinstance(error, PullAbortedError) or request.writer.output_size > 0:
+                abort(self.transport)
+                raise ConnectionError("the answer was aborted") from error
+            _log.error("request failed", device=self.device.id, exc_info=error)
+            return error_response(INTERNAL, new_request_id())
+
+    def malformed(self, error: Exception) -> web.Response:
+        """Return the answer to a request that breaks HTTP's rules, or ours; nothing is quoted."""
+        if self._rules.live.may_tell(self.device, "malformed request"):
+            reason = type(error).__name__
+            _log.info("malformed request", device=self.device.id, peer=self.peer, reason=reason)
+        return error_response(BAD_REQUEST, new_request_id())
+
+    def _close(self) -> None:
+        """End in order: what was written is still delivered."""
+        self._advance(Stage.ENDED)
+        if self.transport is not None:
+            self.transport.close()
+            self.transport = None
+
+    def _read_as_wanted(self) -> None:
+        """Leave what the device sends in the kernel while enough of it waits here."""
+        self._is_reading = self._incoming.wants_more
+        if self.transport is None:
+            return
+        if self._is_reading:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
 
     def _is_answered_at_once(self, head: bytes) -> bool:
         """Answer a request, if that takes no waiting: neither for the answer nor for the device."""
         transport = self.transport
         if transport is None or transport.is_closing() or transport.get_write_buffer_size():
             return False
-        answer = self._answer_at_once(self, head) if not self.is_ending else None
+        answer = self._rules.answer_at_once(self, head) if not self.is_ending else None
         if answer is None:
             return False
         self._have_headers()
-        self.awaited_since = self._loop.time()
-        # As aiohttp does after each answer. Its timer looks at this when it fires.
-        self._next_keepalive_close_time = self.awaited_since + self._keepalive_timeout
+        self.awaited_since = self._event_loop.time()
+        self._idle_until = self.awaited_since + self._rules.keep_alive_seconds
         transport.write(answer)
         return True
 
-    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
-        """Let the running answer finish within the seconds, then reset the connection.
-
-        aiohttp would close it instead, which delivers what waits and looks like a complete answer;
-        before that it would wait for as long again.
-        """
-        if timeout is None:
-            await super().shutdown(None)
-            return
-        cut = self._loop.call_later(timeout, abort, self.transport)
-        try:
-            await super().shutdown(timeout)
-        finally:
-            cut.cancel()
-
     def _await_headers(self) -> None:
-        self._headers_timer = self._loop.call_later(REQUEST_HEADERS_SECONDS, self._too_late)
+        self._headers_timer = self._event_loop.call_later(REQUEST_HEADERS_SECONDS, self._too_late)
+
+    def _await_rest_of_head(self, more: int) -> None:
+        if self._headers_timer is None:
+            self._await_headers()
+        self._head_bytes += more
+        if self._head_bytes > MAX_HEAD_BYTES and self._cut("a head without an end"):
+            _log.info("a head without an end", device=self.device.id, peer=self.peer)
 
     def _have_headers(self) -> None:
         if self._headers_timer is not None:
@@ -268,7 +413,7 @@ class DeviceConnection(RequestHandler):
             self._headers_timer = None
 
     def _too_late(self) -> None:
-        if self._request_in_progress or self._messages:
+        if self._stage is not Stage.AWAITING:
             self._await_headers()  # pipelined behind what is being answered
             return
         if self._cut("no request in time"):
@@ -277,43 +422,24 @@ class DeviceConnection(RequestHandler):
     def _cut(self, why: str) -> bool:
         """Cut a connection that does not get to its next request; tell whether to log it."""
         abort(self.transport)
-        return self._live.may_tell(self.device, why)
+        return self._rules.live.may_tell(self.device, why)
 
     def _look_at_clock(self) -> None:
-        """Cut the connection if the certificate has expired; close it if it is old and idle."""
+        """Cut the connection if the certificate has expired; close it if it was idle, or is old."""
         left = (self.device.not_after - datetime.now(UTC)).total_seconds()
         if left <= 0:
             reason = "the certificate has expired"
             _log.info("connection cut", device=self.device.id, peer=self.peer, reason=reason)
             self.cut()
             return
-        if self.is_aged:
-            if not (self._request_in_progress or self._messages):
-                self.force_close()
-                return
-        else:
-            left = min(left, self._ends_at - self._loop.time())
-        delay = min(left, LOOK_AT_CLOCK_SECONDS)
-        self._clock_timer = self._loop.call_later(delay, self._look_at_clock)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - the parser's message may quote the request
-    ) -> web.StreamResponse:
-        """Answer a request that the parser refuses or the handler failed at, without quoting it."""
-        if isinstance(exc, PullAbortedError) or request.writer.output_size > 0:
-            abort(self.transport)
-            raise ConnectionError("the answer was aborted")
-        answer = BAD_REQUEST if status == BAD_REQUEST.status else INTERNAL
-        if answer is INTERNAL:
-            _log.error("request failed", device=self.device.id, exc_info=exc)
-        elif self._live.may_tell(self.device, "malformed request"):
-            reason = type(exc).__name__
-            _log.info("malformed request", device=self.device.id, peer=self.peer, reason=reason)
-        return error_response(answer, new_request_id())
+        now, is_idle = self._event_loop.time(), self._stage is Stage.AWAITING
+        if is_idle and now >= min(self._idle_until, self._ends_at):
+            self._close()
+            return
+        keep_alive = self._idle_until - now if is_idle else self._rules.keep_alive_seconds
+        age = self._ends_at - now if now < self._ends_at else LOOK_AT_CLOCK_SECONDS
+        delay = min(left, LOOK_AT_CLOCK_SECONDS, keep_alive, age)
+        self._clock_timer = self._event_loop.call_later(delay, self._look_at_clock)
 
 
 # Given the bytes of a request's whole head, it returns the whole answer, or None if it has none.

@@ -1,39 +1,33 @@
-"""Makes the connection of every device, with aiohttp's HTTP/1.1 server, bounded.
+"""Makes the connection of every device, and ends them all.
 
-It notes which connections are busy, and ends old ones, and all at the end, with their next answer.
+It notes which connections are busy with a request, for those that give way to new ones.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from http import HTTPStatus
 from typing import Final, cast
 
-from aiohttp import StreamReader, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
+from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
-from typing_extensions import override
 
-from facade.devices.answer_writer import AnswerWriter
 from facade.devices.connection_limits import MAX_AGE_SECONDS
-from facade.devices.device_connection import AnswerAtOnce, DeviceConnection
+from facade.devices.device_connection import (
+    KEEP_ALIVE_SECONDS,
+    AnswerAtOnce,
+    DeviceConnection,
+    ServingRules,
+)
+from facade.devices.incoming_requests import MAX_HEADER_FIELD_BYTES
 from facade.devices.known_devices import KnownDevices
 from facade.devices.live_connections import LiveConnections
 from facade.devices.pulls_under_way import PullsUnderWay
 from facade.values.device_identity import Identification
 
-KEEP_ALIVE_SECONDS: Final = 75.0  # aiohttp's hour keeps a vanished device's memory; nginx's default
-MAX_REQUEST_LINE_BYTES: Final = 4096  # a pull's path is at most 665 characters
-MAX_HEADER_FIELD_BYTES: Final = 8190  # containerd sends every Accept in one field
-# `Range` alone: containers/image asks for 1,024 ranges in it, of up to 26 characters each in a blob
-# of a TiB.
-MAX_RANGE_FIELD_BYTES: Final = 32 * 1024
-MAX_HEADER_FIELDS: Final = 64
+_RANGE: Final = b"range"
 
 
-class DeviceServer(web.Server):
-    """Makes a `DeviceConnection` for every accepted socket."""
+class DeviceServer:
+    """Makes a `DeviceConnection` for every accepted socket. For one event loop."""
 
     def __init__(
         self,
@@ -46,35 +40,32 @@ class DeviceServer(web.Server):
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     ) -> None:
         """Serve requests with this handler, except those that can be answered at once."""
-        super().__init__(self._handle, handler_cancellation=True)
         self._handler = handler
         self.identity_rule = identity_rule
-        self._known_devices = KnownDevices(identity_rule)
         self.live = live
         self.pulls = PullsUnderWay()
+        self.connections: set[DeviceConnection] = set()
         self._at_once = answer_at_once
-        self._max_age_seconds = max_age_seconds
-        self._keep_alive_seconds = keep_alive_seconds
+        self._rules = ServingRules(
+            handler=self._handle,
+            answer_at_once=self._answer_at_once,
+            known_devices=KnownDevices(identity_rule),
+            live=live,
+            pulls=self.pulls,
+            max_age_seconds=max_age_seconds,
+            keep_alive_seconds=keep_alive_seconds,
+            connections=self.connections,
+        )
 
-    @override
     def __call__(self) -> DeviceConnection:
         """Return the protocol of a new connection."""
-        return DeviceConnection(
-            self,
-            self._known_devices,
-            self.live,
-            self.pulls,
-            self._max_age_seconds,
-            self._answer_at_once,
-            loop=self._loop,
-            keepalive_timeout=self._keep_alive_seconds,
-            access_log=None,
-            max_line_size=MAX_REQUEST_LINE_BYTES,
-            max_field_size=MAX_RANGE_FIELD_BYTES,
-            max_headers=MAX_HEADER_FIELDS,
-            auto_decompress=False,
-            lingering_time=0,
-        )
+        return DeviceConnection(self._rules)
+
+    async def shut_down(self, seconds: float) -> None:
+        """Let running answers finish within the seconds, each as the last one; end all others."""
+        for connection in [*self.connections]:
+            connection.finish()
+        await asyncio.gather(*(each.shut_down(seconds) for each in self.connections))
 
     def _answer_at_once(self, connection: DeviceConnection, head: bytes) -> bytes | None:
         answer = self._at_once(connection, head)
@@ -88,33 +79,17 @@ class DeviceServer(web.Server):
         self.live.begin_request(connection)
         try:
             if has_too_long_field(request.raw_headers):
-                too_long = LineTooLong(b"", MAX_HEADER_FIELD_BYTES)
-                return connection.handle_error(request, HTTPStatus.BAD_REQUEST, too_long)
+                return connection.malformed(LineTooLong(b"", MAX_HEADER_FIELD_BYTES))
             return await self._handler(request)
         finally:
             connection.end_pull()
             connection.lone_head = None  # it may hold a secret, for as long as a device is idle
             self.live.end_request(connection)
 
-    @override
-    def _make_request(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: "asyncio.Task[None]",
-    ) -> web.BaseRequest:
-        """Make the last answer of a connection say that it is."""
-        if cast(DeviceConnection, protocol).is_ending:
-            message = message._replace(should_close=True)
-        writer = AnswerWriter(protocol, self._loop)
-        return super()._make_request(message, payload, protocol, writer, task)
-
 
 def has_too_long_field(raw_headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether a field is longer than the parser would let it be, if it were not for ranges."""
     return any(
-        len(name) + len(value) > MAX_HEADER_FIELD_BYTES and name.lower() != b"range"
+        len(name) + len(value) > MAX_HEADER_FIELD_BYTES and name.lower() != _RANGE
         for name, value in raw_headers
     )

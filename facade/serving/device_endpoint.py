@@ -104,9 +104,7 @@ async def _drain(listener: DeviceListener, devices: DeviceServer, settings: Faca
         await asyncio.sleep(LOOK_SECONDS)
     devices.pulls.stage = DrainStage.OVER
     listener.stop()
-    devices.pre_shutdown()
-    # Not zero, which means no limit to aiohttp.
-    await devices.shutdown(max(LOOK_SECONDS, ends_at - loop.time()))
+    await devices.shut_down(max(LOOK_SECONDS, ends_at - loop.time()))
 
 
 def _show_trust(devices: DeviceServer, metrics: DeviceMetrics) -> None:

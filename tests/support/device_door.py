@@ -142,8 +142,7 @@ async def device_door(
         yield DeviceDoor(server_ca, folder, port, live, listener, tls, rule, registry)
     finally:
         listener.stop()
-        devices.pre_shutdown()
-        await devices.shutdown(1.0)
+        await devices.shut_down(1.0)
 
 
 async def _answer(_request: web.BaseRequest) -> web.StreamResponse:

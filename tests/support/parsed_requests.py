@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError, HttpRequestParser, StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from facade.devices.device_server import (
+from facade.devices.incoming_requests import (
     MAX_HEADER_FIELD_BYTES,
     MAX_HEADER_FIELDS,
     MAX_REQUEST_LINE_BYTES,

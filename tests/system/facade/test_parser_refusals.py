@@ -9,7 +9,7 @@ import contextlib
 import pytest
 
 from facade.devices.device_connection import MAX_HEAD_BYTES
-from facade.devices.device_server import MAX_HEADER_FIELDS
+from facade.devices.incoming_requests import MAX_HEADER_FIELDS
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.facade_process import Facade
 from tests.support.raw_http import raw_connection

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from facade.content.far_ranges import NEAR_BYTES
-from facade.devices.device_server import MAX_HEADER_FIELD_BYTES, MAX_RANGE_FIELD_BYTES
+from facade.devices.incoming_requests import MAX_HEADER_FIELD_BYTES, MAX_RANGE_FIELD_BYTES
 from facade.store.layout import Layout
 from facade.store.piece_checksums import CHECKED_BYTES
 from facade.values.byte_range import MAX_RANGES, MAX_SMALL_DESCENTS

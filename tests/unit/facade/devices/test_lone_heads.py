@@ -106,8 +106,7 @@ async def serve(
     yield serve
     for listener, devices in running:
         listener.stop()
-        devices.pre_shutdown()
-        await devices.shutdown(1.0)
+        await devices.shut_down(1.0)
 
 
 @pytest.fixture
@@ -284,7 +283,7 @@ async def test_an_answer_that_the_device_has_not_read_yet_is_waited_for(
     async with connected(scene, device_tls) as connection:
         await connection.send(OTHER)
         await eventually(lambda: scene.shown == [OTHER])
-        made = cast(DeviceConnection, next(iter(scene.devices.connections)))
+        (made,) = scene.devices.connections
         made.awaited_since -= 3600.0
         assert scene.devices.pulls.has_any()
         assert (await connection.answer()).body == large
@@ -300,8 +299,7 @@ async def test_nothing_is_answered_at_once_while_the_server_stops(
         assert (await asked(idle, KNOWN)).body == b"at once"
         await busy.send(HELD)
         await eventually(lambda: scene.parsed == ["/held"])
-        scene.devices.pre_shutdown()
-        stopping = asyncio.create_task(scene.devices.shutdown(10.0))
+        stopping = asyncio.create_task(scene.devices.shut_down(10.0))
         await asyncio.sleep(0)
         for connection in (busy, idle):
             with suppress(ConnectionError):

@@ -37,14 +37,21 @@ class Door:
     writer: StatementWriter = field(factory=lambda: StatementWriter(""))
     snapshot: Snapshot = field(factory=Snapshot)
     stale: str | None = None
-    pulls: PullsUnderWay = field(factory=PullsUnderWay)
     live: LiveConnections = field(init=False)
     gate: Gate = field(init=False)
+    _devices: DeviceServer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Trust the CA."""
         self.live = LiveConnections(TRUST, DeviceMetrics.create(CollectorRegistry()))
         self.gate = Gate(self.snapshot, lambda: self.stale)
+        rule = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
+        self._devices = DeviceServer(_unasked, rule, self.live)
+
+    @property
+    def pulls(self) -> PullsUnderWay:
+        """What the facade waits for while it drains."""
+        return self._devices.pulls
 
     def say(self, statement: Statement) -> None:
         """Have the gate believe a statement from now on."""
@@ -68,12 +75,9 @@ class Door:
         problem: str = "",
     ) -> DeviceConnection:
         """Return a connection of a device; of nobody, where there is a problem."""
-        rule = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
         not_after = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=lasts)
         identity = None if problem else DeviceIdentity(name, fleet, f"{serial:x}", not_after)
-        server = DeviceServer(_unasked, rule, self.live)
-        server.pulls = self.pulls
-        made = server()
+        made = self._devices()
         made.device = PresentedDevice(
             identity, AUTHORITY.name, serial, not_after, AUTHORITY, AUTHORITY, problem
         )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facade.devices.device_server import MAX_REQUEST_LINE_BYTES
+from facade.devices.incoming_requests import MAX_REQUEST_LINE_BYTES
 from facade.pulls.named import MAX_REFERENCE_CHARACTERS, Named, read_names
 from facade.values.pull_path import Pull, path_of
 from shared.oci import Kind, RepositoryName

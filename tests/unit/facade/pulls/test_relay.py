@@ -91,7 +91,7 @@ async def serve(
     yield serve
     for listener, devices in running:
         listener.stop()
-        await devices.shutdown(1.0)
+        await devices.shut_down(1.0)
 
 
 @pytest.fixture

@@ -1,0 +1,134 @@
+"""What came on one device's connection and is not answered yet, in its order. Parsed by aiohttp.
+
+- At most `MAX_WAITING` requests wait behind the one that is answered. The device's further bytes
+  stay in the kernel until half of them are answered.
+- Nobody uses a request's body. Of a long one only its beginning is read.
+- Another protocol is declined by going on with this one: what follows is read as HTTP (RFC 9110
+  section 7.8).
+- Behind what is no HTTP nothing is read any more.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpRequestParser, HttpVersion10, RawRequestMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from attrs import define, field, frozen
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+MAX_WAITING: Final = 32  # requests that were sent ahead; some KiB each, and clients send few
+MAX_REQUEST_LINE_BYTES: Final = 4096  # a pull's path is at most 665 characters
+MAX_HEADER_FIELD_BYTES: Final = 8190  # containerd sends every Accept in one field
+# `Range` alone: containers/image asks for 1,024 ranges in it, of up to 26 characters each in a blob
+# of a TiB.
+MAX_RANGE_FIELD_BYTES: Final = 32 * 1024
+MAX_HEADER_FIELDS: Final = 64
+# Nobody reads it, and no client sends one. Of a longer one no more is read, and the connection ends
+# with its answer.
+MAX_BODY_BYTES: Final = 64 * 1024
+
+# Stands for what the parser refuses: nothing of that reaches the log or the answer.
+_NO_REQUEST: Final = RawRequestMessage(
+    "UNKNOWN",
+    "/",
+    HttpVersion10,
+    CIMultiDictProxy(CIMultiDict()),
+    (),
+    True,  # it is the last one  # noqa: FBT003 - aiohttp's own signature
+    None,
+    False,  # noqa: FBT003
+    False,  # noqa: FBT003
+    URL("/"),
+)
+
+
+@frozen
+class IncomingRequest:
+    """A request's head, and its body as far as that has come."""
+
+    message: RawRequestMessage
+    body: StreamReader
+    refused: HttpProcessingError | None = None  # by the parser; then there is no request
+
+
+@define(eq=False)
+class IncomingRequests:
+    """The requests of one connection. For one event loop."""
+
+    _parser: HttpRequestParser | None
+    _waiting: deque[IncomingRequest] = field(factory=deque, init=False)
+    _is_full: bool = field(default=False, init=False)
+    _is_broken: bool = field(default=False, init=False)  # what came is no HTTP
+    _is_body_left: bool = field(default=False, init=False)  # a body has more than is kept of it
+    is_newest_whole: bool = field(default=True, init=False)  # nothing that follows belongs to it
+    wants_more: bool = field(default=True, init=False)  # whether more is to be read of the device
+
+    @classmethod
+    def of(cls, connection: BaseProtocol, loop: asyncio.AbstractEventLoop) -> "IncomingRequests":
+        """Begin; the connection is told by `pause_reading` when a body is too long."""
+        parser = HttpRequestParser(
+            connection,
+            loop,
+            MAX_BODY_BYTES // 2,  # aiohttp keeps twice as many
+            max_line_size=MAX_REQUEST_LINE_BYTES,
+            max_field_size=MAX_RANGE_FIELD_BYTES,
+            max_headers=MAX_HEADER_FIELDS,
+            auto_decompress=False,
+            max_msg_queue_size=MAX_WAITING,
+        )
+        return cls(parser)
+
+    def feed(self, data: bytes) -> int:
+        """Take in what came; return how many requests are complete by it, up to their bodies."""
+        if self._parser is None or self._is_broken:
+            return 0
+        before = len(self._waiting)
+        try:
+            self._parse(self._parser, data)
+        except HttpProcessingError as error:
+            self._is_broken = True
+            self.wants_more = False
+            self._waiting.append(IncomingRequest(_NO_REQUEST, EMPTY_PAYLOAD, error))
+        waiting = len(self._waiting)
+        if waiting >= MAX_WAITING:
+            self._is_full = True
+            self.wants_more = False
+        return waiting - before
+
+    def _parse(self, parser: HttpRequestParser, data: bytes) -> None:
+        is_upgraded = True
+        while is_upgraded:
+            messages, is_upgraded, data = parser.feed_data(data)
+            for message, body in messages:
+                self._waiting.append(IncomingRequest(message, body))
+                self.is_newest_whole = not is_upgraded and body is EMPTY_PAYLOAD
+            if is_upgraded:
+                parser.set_upgraded(False)
+
+    def take(self) -> IncomingRequest | None:
+        """Return the next one, if one waits."""
+        if not self._waiting or self._parser is None:
+            return None
+        taken = self._waiting.popleft()
+        self._parser.message_consumed()
+        if self._is_full and len(self._waiting) <= MAX_WAITING // 2:
+            self._is_full = False
+            self.wants_more = not (self._is_body_left or self._is_broken)
+            self.feed(b"")  # what the parser had to leave
+        return taken
+
+    def leave_body(self) -> None:
+        """Read no more of the newest one's body."""
+        if self._parser is not None:
+            self._parser.pause_reading()
+            self._is_body_left = True
+            self.wants_more = False
+
+    def end(self) -> None:
+        """Forget what waits, and the parser, which holds the connection."""
+        self._parser = None
+        self._waiting.clear()

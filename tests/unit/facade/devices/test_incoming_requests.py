@@ -1,0 +1,148 @@
+"""What is made of a connection's bytes, in whatever pieces they come: in order, and bounded."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from hypothesis import given
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from facade.devices.incoming_requests import (
+    MAX_BODY_BYTES,
+    MAX_WAITING,
+    IncomingRequest,
+    IncomingRequests,
+)
+from tests.support.raw_http import request_bytes
+
+
+class Connection(BaseProtocol):
+    """Whose requests they are; it leaves a body as the real one does."""
+
+    incoming: IncomingRequests
+
+    @override
+    def pause_reading(self) -> None:
+        """Leave the body."""
+        self.incoming.leave_body()
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that never runs: aiohttp's streams want one."""
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+
+def begun(loop: asyncio.AbstractEventLoop) -> IncomingRequests:
+    """Return the requests of a new connection."""
+    connection = Connection(loop)
+    connection.incoming = IncomingRequests.of(connection, loop)
+    return connection.incoming
+
+
+def numbered(count: int) -> bytes:
+    """Return so many requests, one behind the other."""
+    return b"".join(request_bytes(b"/%d" % number) for number in range(count))
+
+
+def taken(incoming: IncomingRequests) -> Iterator[IncomingRequest]:
+    """Take all that waits."""
+    while (one := incoming.take()) is not None:
+        yield one
+
+
+@given(data=st.data(), count=st.integers(1, 2 * MAX_WAITING))
+def test_requests_come_in_order_whatever_pieces_they_come_in(
+    loop: asyncio.AbstractEventLoop, data: st.DataObject, count: int
+) -> None:
+    """At most `MAX_WAITING` wait, and what the parser had to leave comes as soon as some left."""
+    incoming, sent, answered = begun(loop), numbered(count), list[str]()
+    while sent:
+        size = data.draw(st.integers(1, len(sent)))
+        incoming.feed(sent[:size])
+        sent = sent[size:]
+        while not incoming.wants_more:  # nothing more is read from the socket meanwhile
+            one = incoming.take()
+            assert one is not None
+            answered.append(one.message.path)
+    answered.extend(one.message.path for one in taken(incoming))
+    assert answered == [f"/{number}" for number in range(count)]
+
+
+def test_no_more_than_the_bound_wait(loop: asyncio.AbstractEventLoop) -> None:
+    """However many come in one piece."""
+    incoming = begun(loop)
+    assert incoming.feed(numbered(10 * MAX_WAITING)) == MAX_WAITING
+    assert not incoming.wants_more
+    for _ in range(MAX_WAITING // 2):
+        assert not incoming.wants_more
+        assert incoming.take() is not None
+    assert not incoming.wants_more  # filled up again at once, by what came before
+    assert len([*taken(incoming)]) == 10 * MAX_WAITING - MAX_WAITING // 2
+    assert incoming.wants_more
+
+
+@pytest.mark.parametrize("size", [0, 1, MAX_BODY_BYTES - 1, MAX_BODY_BYTES])
+def test_a_short_body_is_read_and_left(loop: asyncio.AbstractEventLoop, size: int) -> None:
+    """What follows it is the next request."""
+    incoming = begun(loop)
+    head = request_bytes(b"/0", headers=b"Content-Length: %d\r\n" % size)
+    assert incoming.feed(head + bytes(size) + request_bytes(b"/1")) == 2
+    assert [one.body.is_eof() for one in taken(incoming)] == [True, True]
+    assert incoming.wants_more
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["of known length", "in chunks"])
+def test_of_a_long_body_no_more_is_read_than_the_bound(
+    loop: asyncio.AbstractEventLoop, *, chunked: bool
+) -> None:
+    """Whoever sends it on sends it to nobody, and its request is the last one."""
+    incoming, piece = begun(loop), bytes(16 * 1024)
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % 2**40
+    incoming.feed(request_bytes(b"/0", headers=framing + b"\r\n"))
+    assert not incoming.is_newest_whole
+    fed = 0
+    while incoming.wants_more:
+        incoming.feed(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        fed += len(piece)
+    assert fed == MAX_BODY_BYTES + len(piece)
+    one = incoming.take()
+    assert one is not None
+    assert not one.body.is_eof()
+    assert not incoming.wants_more
+
+
+def test_behind_what_is_no_http_nothing_is_read(loop: asyncio.AbstractEventLoop) -> None:
+    """What came in a piece before it is still answered; the refusal quotes nothing of it."""
+    incoming = begun(loop)
+    incoming.feed(request_bytes(b"/0"))
+    incoming.feed(b"Authorization : Bearer canary\r\n\r\n")
+    good, refused = taken(incoming)
+    assert (good.refused, good.message.path) == (None, "/0")
+    assert refused.refused is not None
+    assert (refused.message.path, refused.message.should_close) == ("/", True)
+    assert incoming.feed(request_bytes(b"/1")) == 0
+    assert not incoming.wants_more
+
+
+def test_another_protocol_is_declined(loop: asyncio.AbstractEventLoop) -> None:
+    """HTTP goes on behind it, in the same piece or in a later one."""
+    incoming = begun(loop)
+    upgrade = request_bytes(b"/0", headers=b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    fed = [incoming.feed(piece) for piece in (upgrade, upgrade + request_bytes(b"/1"), upgrade)]
+    assert fed == [1, 2, 1]
+    assert not incoming.is_newest_whole
+    assert [one.message.path for one in taken(incoming)] == ["/0", "/0", "/1", "/0"]
+
+
+def test_at_the_end_nothing_waits_any_more(loop: asyncio.AbstractEventLoop) -> None:
+    """Bytes that come then are nobody's."""
+    incoming = begun(loop)
+    incoming.feed(numbered(2))
+    incoming.end()
+    assert incoming.take() is None
+    assert incoming.feed(numbered(1)) == 0
