@@ -1,8 +1,9 @@
 """Hashes and writes what arrives, in a thread, while more of it comes.
 
 A hop to a thread for every chunk took 7 CPU seconds a GiB (docs/decisions/pulls.md). So chunks are
-gathered, but for no longer than a device would notice. It holds twice its share of the
-`GatherBudget` at most; then `put` waits.
+gathered, but for no longer than a device would notice: the first read of a socket is written at
+once, because a device waits for its first byte, and then more each time. It holds twice its share
+of the `GatherBudget` at most; then `put` waits.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.arrivals.gather_budget import GATHERED_BYTES, GatherBudget
+from facade.arrivals.gather_budget import GATHERED_BYTES, LEAST_GATHERED_BYTES, GatherBudget
 from facade.loop.outcome import Failed, outcome_of
 from facade.loop.thread_work import until_done
 from shared.structured_log import get_logger
@@ -19,6 +20,7 @@ from shared.structured_log import get_logger
 __all__ = ["GATHERED_BYTES", "GATHERED_SECONDS", "IngestWriter"]
 
 GATHERED_SECONDS: Final = 0.05  # so that a slow registry's bytes are passed on as they come
+GATHERED_FACTOR: Final = 4  # so much more each time, from one read of a socket on: two more hops
 
 _log = get_logger("facade.ingest_writer")
 
@@ -33,6 +35,7 @@ class IngestWriter:
     _budget: GatherBudget = field(factory=GatherBudget)
     _gathered: list[bytes] = field(factory=list, init=False)
     _gathered_bytes: int = field(default=0, init=False)
+    _enough_bytes: int = field(default=LEAST_GATHERED_BYTES, init=False)  # to be written next
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
     _writing: asyncio.Task[Failed | None] | None = field(default=None, init=False)
 
@@ -44,9 +47,10 @@ class IngestWriter:
         """Take the next chunk; raise what writing an earlier one raised."""
         self._gathered.append(chunk)
         self._gathered_bytes += len(chunk)
-        if self._gathered_bytes >= self._budget.share:
+        if self._gathered_bytes >= min(self._enough_bytes, self._budget.share):
             await self._until_written()
             self._start()
+            self._enough_bytes = min(self._enough_bytes * GATHERED_FACTOR, GATHERED_BYTES)
         self._set_timer()
 
     async def settle(self) -> None:

@@ -16,6 +16,7 @@ from facade.loop.thread_work import finish_in_thread
 from tests.support.eventually import eventually
 
 TINY_HOLD_SECONDS = 0.0005  # so that the timer falls into everything else
+NEVER_SECONDS = 3600.0  # the timer has no part in it
 MANY = 128
 
 
@@ -79,6 +80,23 @@ async def test_a_slow_registrys_bytes_are_not_kept_waiting() -> None:
     await writer.put(b"b")
     await eventually(lambda: file.told == 2)
     await writer.stop()
+
+
+async def test_a_first_read_waits_for_nothing_and_later_ones_are_put_together() -> None:
+    """A device waits for its first byte; a hop to a thread for each chunk would cost it dearly."""
+    file, writes = SlowFile(), list[int]()
+
+    async def write(chunks: list[bytes]) -> None:
+        writes.append(sum(map(len, chunks)))
+        await file.write_in_thread(chunks)
+
+    writer = IngestWriter(write, file.written, hold_seconds=NEVER_SECONDS)
+    for _ in range(64):
+        await writer.put(bytes(LEAST_GATHERED_BYTES))
+    await writer.settle()
+    await writer.stop()
+    assert writes[:3] == [LEAST_GATHERED_BYTES, 4 * LEAST_GATHERED_BYTES, GATHERED_BYTES]
+    assert set(writes[2:-1]) == {GATHERED_BYTES}
 
 
 async def test_a_failed_write_is_told_to_whoever_brings_more() -> None:

@@ -14,7 +14,7 @@ from facade.arrivals.want import Want
 from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.registries.payer import FREE
 from facade.store.arriving_file import DATA
-from facade.store.ingest_file import Announcement, OwnedIngest
+from facade.store.ingest_file import Announcement, OwnedIngest, is_owned
 from facade.store.layout import Right
 from facade.values.piece import PIECE_BYTES, Piece
 from shared.oci import Digest, RepositoryName
@@ -153,7 +153,8 @@ async def test_what_a_dead_process_left_is_taken_over(machine: Machine) -> None:
     one, other = machine.process(), machine.process()
     reader = Reader(one, key)
     reading = asyncio.create_task(reader.read())
-    await eventually(lambda: len(reader.body) >= PIECE_BYTES)
+    data = one.store.layout.flight(key) / DATA
+    await eventually(lambda: data.exists() and data.stat().st_size == MIDDLE)
     late = Reader(other, key)
     late_reading = asyncio.create_task(late.read())
     await eventually(lambda: len(late.body) >= PIECE_BYTES)
@@ -236,6 +237,7 @@ async def test_a_file_that_lost_its_end_is_no_shorter_blob(machine: Machine) -> 
         await one.stop()
         with pytest.raises(ArrivalEndedError):
             await reading
+        await eventually(lambda: not is_owned(folder))  # its readers have closed it, too
         leave(folder, LARGE, is_proven=True)
         os.truncate(folder / DATA, len(LARGE) - 10)
         with pytest.raises(WithoutStoreError):
