@@ -20,6 +20,7 @@ from attrs import define, field, frozen
 
 from facade.errors import StoreFailedError
 from facade.metrics.store_metrics import StoreMetrics, StoreState, WhyEvicted
+from facade.store.claim_count import ClaimCount
 from facade.store.failing_sector import is_bad_place
 from facade.store.file_lock import lock_exclusively
 from facade.store.index import FILE_BYTES, FREE_FILES, Index, InUseByOthers, StoredSize
@@ -28,7 +29,7 @@ from facade.store.inode import is_file_at
 from facade.store.layout import Layout
 from facade.store.partials import RESUMED_WITHIN_SECONDS, Claim, Partials
 from facade.store.quarantine import Quarantine
-from facade.store.shares import Shares, holds_for
+from facade.store.shares import Shares, holds_for, is_within_share
 from facade.store.uses import Uses
 from shared.oci import Digest
 from shared.own_files import open_own
@@ -103,8 +104,13 @@ class Evictor:
     _uses: Uses
     _max_bytes: int
     _metrics: StoreMetrics = field(factory=StoreMetrics.of_nobody)
+    _count: ClaimCount = field()
     _shares: Shares = field(init=False)
     _order: _Order = field(factory=_Order, init=False)
+
+    @_count.default
+    def _count_of_partials(self) -> ClaimCount:
+        return ClaimCount(self._partials, self._layout.granted)
 
     @_shares.default
     def _shares_of_index(self) -> Shares:
@@ -117,13 +123,16 @@ class Evictor:
         fit whatever is evicted, and `OSError`.
         """
         self._uses.write()
-        claims = self._partials.claims()
+        if self._surely_has_room(max(whole, first), first, asker):
+            self._grant(first, claim)
+            return
+        claims = self._count.exactly()
         self._partials.drop_too_many(claims)
         fixed = self._fixed_bytes(claims)
         with self._told_to_make_way(whole, asker, claims):
             self._require_possible(whole, asker, claims, fixed)
         free = self._max_bytes - fixed - self._index.stored_bytes()
-        claim(max(0, min(first, free)))
+        self._grant(max(0, min(first, free)), claim)
 
     def make_room(self, wanted: Wanted, claim: Callable[[int], None], asker: Asker) -> Slice:
         """Claim what is free; if that is less than `wanted.least`, evict a batch first.
@@ -131,7 +140,11 @@ class Evictor:
         `claim` is told how many bytes are granted now. If none are, and nothing could be evicted,
         it raises `NoRoomError`. Raises `OSError`, too.
         """
-        claims, stored = self._partials.claims(), self._index.stored_bytes()
+        if self._surely_has_room(0, wanted.most, NOBODY_IN_PARTICULAR):
+            self._grant(wanted.most, claim)
+            self._shares.note_granted(asker.access_key, wanted.most)
+            return Slice(wanted.most, was_short=False)
+        claims, stored = self._count.exactly(), self._index.stored_bytes()
         free = self._max_bytes - self._fixed_bytes(claims) - stored
         was_short, freed = free < wanted.most, 0
         if was_short:
@@ -141,7 +154,7 @@ class Evictor:
                 freed += self._free_for(asker, wanted.less(max(0, free + freed)), claims, stored)
         granted = min(wanted.most, freed + max(0, free))
         if granted:
-            claim(granted)
+            self._grant(granted, claim)
             self._shares.note_granted(asker.access_key, granted)
         return Slice(granted, was_short)
 
@@ -151,7 +164,7 @@ class Evictor:
         Return how many were freed; 0: there is nothing to free. Raises `OSError`.
         """
         freed = self._quarantine.clear()
-        claims, stored = self._partials.claims(), self._index.stored_bytes()
+        claims, stored = self._count.exactly(), self._index.stored_bytes()
         self._uses.write()
         capacity = stored + self._fixed_bytes(claims)  # the disk has no more
         spared = self._shares.spared(asker.access_key, 0, claims, capacity)
@@ -169,7 +182,7 @@ class Evictor:
         quota goes. Raises `OSError`.
         """
         asker = short or NOBODY_IN_PARTICULAR
-        claims = self._partials.claims()
+        claims = self._count.exactly()
         wanted_free = spare_bytes(self._max_bytes) if short else 0
         used = self._fixed_bytes(claims) + self._index.stored_bytes()
         excess = used + wanted_free - self._max_bytes
@@ -181,6 +194,26 @@ class Evictor:
         spared = self._shares.spared(asker.access_key, excess, claims, self._max_bytes)
         blobs, _ = self._evict(excess, spared, WhyEvicted.AHEAD)
         return blobs > 0
+
+    def _surely_has_room(self, whole: int, first: int, asker: Asker) -> bool:
+        """Tell whether so much fits and is free, if partials take what they take at most.
+
+        False also if it is not known: then they have to be looked at.
+        """
+        taken = self._count.at_most(asker.access_key)
+        if taken is None:
+            return False
+        left = self._max_bytes - taken.by_all - self._quarantine.stored_bytes()
+        left -= self._index_bytes()
+        return (
+            whole <= left
+            and first <= left - self._index.stored_bytes()
+            and is_within_share(asker.access_key, taken.by_connection + whole, self._max_bytes)
+        )
+
+    def _grant(self, length: int, claim: Callable[[int], None]) -> None:
+        self._count.note_granted(length)
+        claim(length)
 
     def _require_possible(
         self, whole: int, asker: Asker, claims: Sequence[Claim], fixed: int

@@ -9,6 +9,7 @@ ingest/<flight>-<repository>/data      arriving, with gaps; beside it `announcem
 quarantine/                            what rotted, for a person to look at
 index.sqlite3                          who may read what, and what was used when
 <bytes>.quota.lock                     shared by the processes that may keep so many bytes
+granted                                a total: all bytes that were ever granted to arrivals
 *.lock                                 held by whoever makes room, scrubs, or opens the index
 """
 
@@ -112,6 +113,11 @@ class Layout:
     def evictor_lock(self) -> Path:
         """Held by the process that makes room."""
         return self.root / "evictor.lock"
+
+    @property
+    def granted(self) -> Path:
+        """What was granted to arrivals so far. Written by whoever makes room."""
+        return self.root / "granted"
 
     @property
     def scrub_lock(self) -> Path:

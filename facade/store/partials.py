@@ -33,6 +33,12 @@ class Claim:
     access_key: str | None = None  # of the connection that it is brought through
     is_slow: bool = False
     makes_way: bool = False  # it was asked to
+    announced: int = 0  # bytes for which room was made, also for an owner that is dead
+
+    @property
+    def most(self) -> int:
+        """What it may take without asking for more room, also as soon as somebody takes it over."""
+        return max(self.size, self.announced)
 
 
 @frozen
@@ -123,6 +129,7 @@ def _claim(folder: Path) -> Claim:
         access_key=announced.access_key if announced else None,
         is_slow=is_owned and (folder / SLOW).exists(),
         makes_way=is_owned and (folder / WAY).exists(),
+        announced=announced.room if announced else 0,
     )
 
 

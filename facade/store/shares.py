@@ -83,7 +83,7 @@ class Shares:
     ) -> bool:
         """Tell whether a connection may have so many bytes more, as the others use the store."""
         wanted += arriving_bytes(claims)[access_key]
-        if access_key is None or wanted <= capacity * SHARE_OF_STORE:
+        if access_key is None or is_within_share(access_key, wanted, capacity):
             return True
         if not self._index.has_others(access_key):
             return True
@@ -135,6 +135,11 @@ class Shares:
 def holds_for(took: float) -> float:
     """Return for how many seconds a count is used that took so many. Pure."""
     return took * COUNTED_SHARE if took > COUNTED_QUICKLY_SECONDS else 0.0
+
+
+def is_within_share(access_key: str | None, wanted: int, capacity: int) -> bool:
+    """Tell whether so many bytes of arrivals are within the share; nobody (None) has none. Pure."""
+    return access_key is None or wanted <= capacity * SHARE_OF_STORE
 
 
 def arriving_bytes(claims: Iterable[Claim]) -> Counter[str | None]:

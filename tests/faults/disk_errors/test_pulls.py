@@ -73,6 +73,8 @@ COLD: Final = {
     "open of what arrives": Failure(Call.OPEN, ARRIVING),
     "look at what arrives": Failure(Call.LOOK, "*/ingest/*"),
     "lock of the evictor": Failure(Call.OPEN, "*/evictor.lock"),
+    "total of what was granted": Failure(Call.OPEN, "*/granted"),
+    "write of what was granted": Failure(Call.WRITE, "*/granted"),
     "write of the index": Failure(Call.WRITE, INDEX),
 }
 
