@@ -20,12 +20,13 @@ from facade.devices.device_transport import DeviceTransport
 from facade.devices.farewell import say_farewell
 from facade.devices.handshake import HandshakeFailedError, shake_hands
 from facade.devices.handshake_end import GIVEN_UP, TIMED_OUT, TOO_OFTEN, Ending
+from facade.devices.handshake_time import HandshakeTime
 from facade.devices.handshakes import Handshake, Handshakes
 from facade.devices.live_connections import LiveConnection
 from facade.devices.refused_handshakes import RefusedHandshakes
 from facade.devices.strange_addresses import StrangeAddresses
 from facade.devices.tasks_by_site import TasksBySite
-from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS, RefusedConnectionError
+from facade.devices.tls import RefusedConnectionError
 from facade.loop.thread_work import in_access_thread
 from facade.metrics.device_metrics import DeviceMetrics
 from shared.accept_loop import AcceptLoop
@@ -113,8 +114,7 @@ class DeviceListener:
 
     async def _shake_hands(self, accepted: socket.socket, peer: str, handshake: Handshake) -> None:
         try:
-            async with asyncio.timeout(HANDSHAKE_TIMEOUT_SECONDS):
-                tls = await shake_hands(accepted, self.context, handshake.note)
+            tls = await self._shaken(accepted, handshake)
         except (HandshakeFailedError, TimeoutError, asyncio.CancelledError) as error:
             self._metrics.handshakes_failed.inc()
             if isinstance(error, HandshakeFailedError):
@@ -138,6 +138,15 @@ class DeviceListener:
             and not self._verifier.accepts(protocol.device)
         ):
             self._devices.live.cut_no_longer_accepted([protocol])
+
+    async def _shaken(self, accepted: socket.socket, handshake: Handshake) -> SSL.Connection:
+        """Shake hands; raise what `shake_hands` raises, and `TimeoutError`."""
+        async with asyncio.timeout(None) as limit:
+            time = HandshakeTime(limit, accepted)
+            try:
+                return await shake_hands(accepted, self.context, handshake.note)
+            finally:
+                time.stop()
 
     def _tell_of(self, error: BaseException, peer: str) -> None:
         match error:

@@ -26,6 +26,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from facade.devices.tasks_by_site import TasksBySite
+from facade.devices.unread import has_unread
 from shared.bounded_map import BoundedMap
 
 # Without a message of the device: longer than a slow radio link takes to lose and repeat a packet,
@@ -57,7 +58,7 @@ class Handshake:
     @property
     def is_stalled(self) -> bool:
         """Whether the device sends nothing that takes it further. Unread bytes count as sent."""
-        return self._clock() - self._since >= STALL_SECONDS and not _has_more(self._socket)
+        return self._clock() - self._since >= STALL_SECONDS and not has_unread(self._socket)
 
 
 @define(eq=False)
@@ -123,14 +124,3 @@ class Handshakes:
             self._owed.set(site, stalls)
         else:
             self._owed.pop(site)
-
-
-def _has_more(waiting: socket.socket) -> bool:
-    """Tell whether something came that was not read yet: bytes, or the end."""
-    try:
-        waiting.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a reset, which the handshake is about to meet
-    return True

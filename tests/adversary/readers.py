@@ -356,6 +356,7 @@ LIBRARY_READERS: Final = (
         (Party.DEVICE, Party.STRANGER),
         (
             "facade.devices.tls.HANDSHAKE_TIMEOUT_SECONDS",
+            "facade.devices.handshake_time.MOST_HANDSHAKE_SECONDS",
             "facade.devices.tls.MAX_HANDSHAKE_STEPS",
         ),
     ),
