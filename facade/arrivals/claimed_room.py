@@ -49,8 +49,6 @@ class ClaimedRoom:
                 length, repository, room=self._claimed, access_key=self._access_key
             )
 
-        # What its last owner had claimed in advance ended with that owner.
-        await finish_in_thread(self._ingest.claim, inherited_bytes)
         whole = 0 if length is None else length - inherited_bytes
         first = min(whole, FIRST_ROOM_BYTES)
         await self._store.admit(whole, first, claim, Asker(self._access_key))

@@ -31,7 +31,6 @@ from facade.arrivals.filling import Filling
 from facade.arrivals.first_answer import (
     HASHED_WHILE_OPEN_BYTES,
     Answer,
-    Left,
     first_answer,
     resumed_answer,
     resumed_in_order,
@@ -40,6 +39,7 @@ from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import GRACE_DEVICES, Grace
 from facade.arrivals.ingest_writer import IngestWriter
 from facade.arrivals.marked_ranges import MarkedRanges
+from facade.arrivals.taken_up import TakenUp
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.errors import PullError
 from facade.loop.outcome import Failed
@@ -59,7 +59,6 @@ from facade.store.layout import FlightKey, Right
 from facade.store.segment_writer import SegmentWriter
 from facade.store.wanted_spans import ToldWants
 from facade.values.byte_range import ByteRanges
-from facade.values.coverage import Coverage
 from facade.values.piece import WrongBytesError
 from shared.approved_connection import ApprovedConnection
 from shared.failures import without_frames
@@ -109,7 +108,7 @@ class Flight:
 
     right: Right
     _connection: ApprovedConnection
-    _ingest: OwnedIngest
+    _taken_up: TakenUp
     _store: BlobStore
     _upstreams: Upstreams
     _device: str  # that began it; empty: nobody in particular
@@ -130,7 +129,8 @@ class Flight:
     _machine: ArrivalMachine = field(factory=ArrivalMachine, init=False)
     _room: ClaimedRoom = field(init=False)
     _come_bytes: int = field(default=0, init=False)  # that the quota counts
-    _told: ToldWants | None = field(default=None, init=False)
+    _ingest: OwnedIngest = field(init=False)
+    _told: ToldWants | None = field(init=False)  # None: the flight is over
     _makes_way: bool = field(default=False, init=False)
     length: int | None = field(default=None, init=False)  # that the registry said
     _is_stopped: bool = field(default=False, init=False)  # nobody reads it, say
@@ -139,6 +139,7 @@ class Flight:
 
     def __attrs_post_init__(self) -> None:
         """Take off."""
+        self._ingest, self._told = self._taken_up.ingest, self._taken_up.told
         self._room = ClaimedRoom(self._store, self._ingest, self.key.access_key)
         self._progress = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run())
@@ -279,7 +280,7 @@ class Flight:
     @asynccontextmanager
     async def _answered(self, upstream: Upstream) -> AsyncIterator[Answer]:
         """Ask the registry for what is wanted first; give its answer."""
-        left = await finish_in_thread(_what_is_left, self._ingest)
+        left = self._taken_up.left
         async with AsyncExitStack() as stack:
             if left is None:
                 yield await first_answer(upstream, self.right, self._first, stack)
@@ -296,8 +297,9 @@ class Flight:
         that may be a web page proves nothing. Then the bytes decide, as for any blob.
         """
         self.length = answer.length
+        beside: Right | None = None
         if answer.is_claim:
-            stored = await self._stored_length()
+            stored, beside = await asyncio.gather(self._stored_length(), self._arrives_beside(self))
             if stored is not None and self.may_be(stored):
                 await finish_in_thread(
                     self._store.index.prove, self.key, self.repository, OCTET_STREAM
@@ -307,7 +309,7 @@ class Flight:
                 raise ArrivesElsewhereError(here)
         # In the same step: of several that are answered at once, one goes on.
         self._machine.advance(ArrivalState.ARRIVING)
-        if answer.is_claim and (beside := await self._arrives_beside(self)) is not None:
+        if beside is not None:
             raise ArrivesElsewhereError(beside)
 
     async def _stored_length(self) -> int | None:
@@ -328,8 +330,6 @@ class Flight:
     async def _begin(self, answer: Answer) -> Progress:
         """Make room and let readers in, because upstream has said that they may read."""
         self._come_bytes = answer.left_bytes
-        # Before it is announced: whoever follows it opens the same file.
-        self._told = await finish_in_thread(ToldWants.open, self._ingest.folder)
         await self._room.begin(answer.length, answer.left_bytes, self.repository)
         progress = Progress(
             self._ingest.reader(answer.length),
@@ -491,14 +491,3 @@ class Flight:
     def _close(self, progress: Progress | None) -> None:
         if progress is not None:
             close_in_thread(ArrivingFile.close, progress.file)
-
-
-def _what_is_left(ingest: OwnedIngest) -> Left | None:
-    """Return what a dead owner left. Blocks."""
-    announced, size = ingest.announced, ingest.size
-    if announced is None or not size:
-        return None
-    ingest.touch()
-    if announced.length is None:
-        return Left(None, Coverage(), size)
-    return Left(announced.length, ingest.come(announced.length), ingest.allocated)

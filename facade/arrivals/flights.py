@@ -29,12 +29,13 @@ from facade.arrivals.flight import (
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
 from facade.arrivals.marked_ranges import MarkedRanges
+from facade.arrivals.taken_up import TakenUp
 from facade.arrivals.want import Want
 from facade.loop.thread_work import in_store_thread, open_in_thread
 from facade.registries.payer import FREE, PaidDownload
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
-from facade.store.ingest_file import Announcement, FollowedIngest, OwnedIngest, is_owned
+from facade.store.ingest_file import Announcement, FollowedIngest, is_owned
 from facade.store.inode import Inode
 from facade.store.layout import Right
 from facade.values.byte_range import ByteRanges
@@ -237,17 +238,17 @@ class Flights:
         first: ByteRanges | None,
     ) -> Flight | None:
         """Return a new flight; None, with nothing paid, if another process has it."""
-        owned, begun = None, asyncio.Event()
+        taken_up, begun = None, asyncio.Event()
         self._beginning[right] = begun
         try:
             folder = self._store.layout.flight(right)
-            owned = await open_in_thread(OwnedIngest.acquire, _release, folder)
+            taken_up = await open_in_thread(TakenUp.acquire, _let_go, folder)
         finally:
             del self._beginning[right]
             begun.set()
-            if owned is None:
+            if taken_up is None:
                 paid.give_back()
-        if owned is None:
+        if taken_up is None:
             return None
 
         def ended(flight: Flight) -> None:
@@ -257,7 +258,7 @@ class Flights:
         flight = self._flights[right] = Flight(
             right,
             connection,
-            owned,
+            taken_up,
             self._store,
             self._upstreams,
             paid.device,
@@ -329,9 +330,9 @@ def _arrives(folder: Path) -> bool:
     return Announcement.read(folder) is not None and is_owned(folder)
 
 
-def _release(owned: OwnedIngest | None) -> None:
-    if owned is not None:
-        owned.release()
+def _let_go(taken_up: TakenUp | None) -> None:
+    if taken_up is not None:
+        taken_up.let_go()
 
 
 def _open_followed(folder: Path) -> FollowedIngest | None:

@@ -53,10 +53,10 @@ async def in_index_thread(function: Callable[..., _Result], *arguments: Any) -> 
 
 async def finish_in_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
     """Do as `in_store_thread` does, but return only after the function's end, even if cancelled."""
-    return await finish(in_store_thread(function, *arguments))
+    return await finish(_in_thread(_store, function, *arguments))
 
 
-async def finish(work_begun: Coroutine[Any, Any, _Result]) -> _Result:
+async def finish(work_begun: Coroutine[Any, Any, _Result] | asyncio.Future[_Result]) -> _Result:
     """Await something; return only after its end, even if cancelled."""
     work = asyncio.ensure_future(work_begun)
     try:
@@ -78,7 +78,7 @@ async def open_in_thread(
 
     A caller that is cancelled does not wait for a disk that hangs: once opened, it is closed.
     """
-    work = asyncio.ensure_future(in_store_thread(open_, *arguments))
+    work = _in_thread(_store, open_, *arguments)
 
     def close_it(opened: asyncio.Future[_Result]) -> None:
         if not opened.cancelled() and opened.exception() is None:
@@ -108,8 +108,8 @@ async def until_done(work: asyncio.Future[Any]) -> None:
             await asyncio.wait([work])
 
 
-async def _in_thread(
+def _in_thread(
     threads: Executor, function: Callable[..., _Result], *arguments: Any
-) -> _Result:
+) -> asyncio.Future[_Result]:
     loop, work = asyncio.get_running_loop(), partial(copy_context().run, function, *arguments)
-    return await loop.run_in_executor(threads, work)
+    return loop.run_in_executor(threads, work)

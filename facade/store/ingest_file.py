@@ -41,6 +41,8 @@ from shared.own_files import DIRECTORY_MODE, FILE_MODE, open_own
 ANNOUNCEMENT, PROOF = "announcement", "proof"
 SLOW, WAY = "slow", "way"
 MARKED: Final = "marked"  # devices that were sent ranges of it before anybody could verify them
+_MARKS: Final = (SLOW, WAY)
+_OF_ATTEMPT: Final = (PROOF, ANNOUNCEMENT, CHECKSUMS, WANTED, MARKED, *_MARKS)
 UNKNOWN: Final = "?"
 NOBODY: Final = "-"
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of what a dead owner left, at a time
@@ -84,11 +86,9 @@ class Announcement:
 
     def write(self, folder: Path) -> None:
         """Put it in place of what was announced before."""
-        temporary = folder / f"{ANNOUNCEMENT}.new"
         length = UNKNOWN if self.length is None else self.length
         key = self.access_key or NOBODY
-        temporary.write_text(f"{length} {self.repository} {self.room} {key}")
-        temporary.rename(folder / ANNOUNCEMENT)
+        _put(folder / ANNOUNCEMENT, f"{length} {self.repository} {self.room} {key}")
 
 
 @define(eq=False)
@@ -117,9 +117,8 @@ class OwnedIngest:
             if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
                 return None
             is_new = os.fstat(descriptor).st_size == 0
-            if is_new:
-                _forget(folder)  # what a crash left of another attempt
-            _unmark(folder)
+            # If it is new, what a crash left of another attempt goes.
+            _unlink(folder, *(_OF_ATTEMPT if is_new else _MARKS))
             checksums = _open_to_write(folder / CHECKSUMS)
             stack.callback(os.close, checksums)
             ingest = cls(folder, descriptor, GrowingChecksums(checksums))
@@ -252,9 +251,7 @@ class OwnedIngest:
     def prove(self) -> None:
         """Let readers of every process go to the end, because digest and length agree."""
         self._checksums.finish()
-        temporary = self.folder / f"{PROOF}.new"
-        temporary.write_text(str(inode_of(self.descriptor).number))
-        temporary.rename(self.folder / PROOF)
+        _put(self.folder / PROOF, str(inode_of(self.descriptor).number))
 
     def sync(self) -> None:
         """Make the disk write what has come. Blocks until it has."""
@@ -269,7 +266,7 @@ class OwnedIngest:
         lock_shared(self.descriptor)
         (self.folder / CHECKSUMS).rename(checksums)
         # First, so that the next attempt in this folder never finds them.
-        _forget(self.folder)
+        _unlink(self.folder, *_OF_ATTEMPT)
         (self.folder / DATA).rename(blob)
 
     def discard(self) -> None:
@@ -278,7 +275,7 @@ class OwnedIngest:
         Even if that raises `OSError`, the file is closed.
         """
         try:
-            _forget(self.folder)
+            _unlink(self.folder, *_OF_ATTEMPT)
             (self.folder / DATA).unlink(missing_ok=True)
         finally:
             self.release()
@@ -286,9 +283,9 @@ class OwnedIngest:
     def release(self) -> None:
         """Let go of the file as it is. An empty one is deleted."""
         with suppress(OSError):  # gone, or the disk fails; the next owner takes an empty one
-            _unmark(self.folder)
+            _unlink(self.folder, *_MARKS)
             if self.size == 0 and is_file_at(self.descriptor, self.folder / DATA):
-                _forget(self.folder)
+                _unlink(self.folder, *_OF_ATTEMPT)
                 (self.folder / DATA).unlink()
         os.close(self._checksums.descriptor)
         os.close(self.descriptor)
@@ -361,18 +358,24 @@ def _length(text: str) -> int | None:
     return None if text.startswith(UNKNOWN) else int(text)
 
 
-def _forget(folder: Path) -> None:
-    _unlink(folder, PROOF, ANNOUNCEMENT, CHECKSUMS, WANTED, MARKED)
-    _unmark(folder)
-
-
-def _unmark(folder: Path) -> None:
-    _unlink(folder, SLOW, WAY)
-
-
 def _unlink(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
+    """Delete these files, in this order. Mostly there are none: to look costs less than to try."""
+    with suppress(FileNotFoundError):  # then none is there
+        there = {path.name for path in folder.iterdir()}
+        for name in names:
+            if name in there:
+                (folder / name).unlink(missing_ok=True)
+
+
+def _put(path: Path, content: str) -> None:
+    """Put a small file in place of the one there."""
+    temporary = path.with_name(f"{path.name}.new")
+    descriptor = open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        write_all(descriptor, content.encode(), 0)
+    finally:
+        os.close(descriptor)
+    temporary.rename(path)
 
 
 def ask_to_make_way(folder: Path) -> None:

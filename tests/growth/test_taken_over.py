@@ -11,15 +11,18 @@ from attrs import define, field
 from typing_extensions import override
 
 from facade.arrivals.claim_watch import WatchTimes
-from facade.arrivals.first_answer import HASHED_WHILE_OPEN_BYTES
+from facade.arrivals.first_answer import HASHED_WHILE_OPEN_BYTES, Left
 from facade.arrivals.flight import Flight
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
+from facade.arrivals.taken_up import TakenUp
 from facade.registries.connection_work import ConnectionWork
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
 from facade.store.ingest_file import OwnedIngest
+from facade.store.wanted_spans import ToldWants
+from facade.values.coverage import Coverage
 from shared.approved_connection import ApprovedConnection
 from tests.growth.measured import GROWTH, Growth, Sizes
 from tests.support.simulators.behaviour import Ranged
@@ -117,7 +120,7 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
         Flight(
             right,
             CONNECTION,
-            ingest,
+            TakenUp(ingest, ToldWants.open(ingest.folder), Left(None, Coverage(), left)),
             store,
             upstreams,
             "",
