@@ -3,6 +3,26 @@
 The loop's own TLS encrypts into memory, copies that twice and sends it later. That takes a third of
 the CPU of a warm blob, and some 100 KiB for each device that stopped. Here only what the kernel did
 not take of one write waits.
+
+How far a connection is (`TransportState`):
+
+           close()               the device's goodbye, and something waits
+    OPEN ───────────► CLOSING ─────────────────────────────────────────────► LEFT
+      │                  │                                                     ▲  │
+      ├──────────────────┼───── the device's goodbye ──────────────────────────┘  │ all is given
+      ▼                  ▼ the device's goodbye, and nothing waits                ▼
+    CLOSED ◄────────────────────────────────────────────────── from each: aborted, lost, too late
+
+What its writer may do (`WritingState`). It is paused in every state but FREE:
+
+             it gave enough in this turn              the kernel does not take all
+    RESTING ◄──────────────────────────── FREE ──────────────────────────────────► FULL
+      │  │        the loop's next turn     ▲ ▲             all is taken             │  ▲
+      │  └─────────────────────────────────┘ └──────────────────────────────────────┘  │
+      └────────────────── the kernel does not take all ────────────────────────────────┤
+                                                                                       │
+    OWING ◄── from each: the kernel does not take the answer to a KeyUpdate            │
+      └─────────────────────────── that is taken ──────────────────────────────────────┘
 """
 
 import asyncio
@@ -10,6 +30,7 @@ import contextlib
 import socket
 import struct
 from collections import deque
+from enum import IntEnum, auto
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -34,6 +55,24 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _Bytes = bytes | bytearray | memoryview
 
 
+class TransportState(IntEnum):
+    """How far a connection is."""
+
+    OPEN = auto()  # both sides may send
+    CLOSING = auto()  # ours is told to end; what was written is still given, then our goodbye
+    LEFT = auto()  # the device said goodbye; what was written is still given, then it is closed
+    CLOSED = auto()  # the socket is closed
+
+
+class WritingState(IntEnum):
+    """What a writer may do now."""
+
+    FREE = auto()
+    RESTING = auto()  # it gave enough in this turn of the loop
+    FULL = auto()  # the kernel did not take everything: the loop tells when it takes more
+    OWING = auto()  # as FULL, and the answer to a KeyUpdate goes first: nothing is read meanwhile
+
+
 class DeviceTransport(asyncio.Transport):
     """A finished handshake as asyncio's transport: bytes of HTTP in, bytes of HTTP out.
 
@@ -42,23 +81,19 @@ class DeviceTransport(asyncio.Transport):
     """
 
     __slots__ = (
-        "_answers_late",
         "_close_seconds",
         "_close_timer",
         "_cork",
-        "_device_left",
         "_given",
-        "_is_closing",
-        "_is_open",
-        "_is_paused",
-        "_is_reading",
         "_is_watched",
         "_loop",
         "_protocol",
         "_socket",
+        "_state",
         "_tls",
         "_unsent",
-        "_waits_to_write",
+        "_wants_to_read",
+        "_writing",
     )
 
     def __init__(
@@ -76,12 +111,9 @@ class DeviceTransport(asyncio.Transport):
         self._cork = Cork(self._loop, accepted, self._is_drained)
         self._unsent: deque[bytes | memoryview] = deque()  # the first of them is begun
         self._given = 0  # bytes, in this turn of the loop
-        self._is_open = True
-        self._device_left = False
-        self._is_closing = self._is_paused = self._waits_to_write = False
-        self._is_reading = True  # whether the protocol wants to read
+        self._state, self._writing = TransportState.OPEN, WritingState.FREE
+        self._wants_to_read = True  # the protocol does
         self._is_watched = False  # whether the loop tells when something can be read
-        self._answers_late = False  # a KeyUpdate was read, and the kernel does not take its answer
         self._close_seconds = close_seconds
         self._close_timer: asyncio.TimerHandle | None = None
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
@@ -115,7 +147,7 @@ class DeviceTransport(asyncio.Transport):
     @override
     def is_closing(self) -> bool:
         """Whether what is written from now on is dropped."""
-        return self._is_closing
+        return self._state is not TransportState.OPEN
 
     @override
     def get_write_buffer_size(self) -> int:
@@ -125,41 +157,36 @@ class DeviceTransport(asyncio.Transport):
     @override
     def write(self, data: _Bytes) -> None:
         """Send what the kernel takes. The rest waits, or a copy of it if it might change."""
-        if self._is_closing or not data:
+        if self._state is not TransportState.OPEN or not data:
             return
         if self._unsent:
             self._unsent.append(_unchanging(data))
         elif not self._is_sent(data):
-            if self._is_open:
+            if not self._is_closed:
                 self._unsent.append(_unchanging(data))
                 self._wait_to_write()
-        elif self._given >= TURN_BYTES:
-            self._pause_protocol()
+        elif self._given >= TURN_BYTES and self._writing is WritingState.FREE:
+            self._go_on_writing(WritingState.RESTING)
             self._loop.call_soon(self._begin_turn)
 
     @override
     def pause_reading(self) -> None:
         """Leave what the device sends in the kernel."""
-        if not self._is_closing:  # from then on it reads only to find the device's goodbye
-            self._is_reading = False
+        if self._state is TransportState.OPEN:  # later it reads only to find the device's goodbye
+            self._wants_to_read = False
             self._watch()
 
     @override
     def resume_reading(self) -> None:
         """Read what the device sends."""
-        self._is_reading = True
+        self._wants_to_read = True
         self._watch()
 
     @override
     def close(self) -> None:
         """Send what was written, say goodbye, and wait a little for the device's."""
-        if self._is_closing:
-            return
-        self._is_closing = True
-        self._close_timer = self._loop.call_later(self._close_seconds, self._close_late)
-        self.resume_reading()
-        if not self._waits_to_write:
-            self._say_goodbye()
+        if self._state is TransportState.OPEN:
+            self._begin_end(TransportState.CLOSING)
 
     @override
     def abort(self) -> None:
@@ -167,9 +194,13 @@ class DeviceTransport(asyncio.Transport):
 
         A socket that was only closed delivered 6 MB more, over 3.6 s (docs/decisions/devices.md).
         """
-        if self._is_open:
+        if not self._is_closed:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._end(None)
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._state is TransportState.CLOSED
 
     def _is_sent(self, data: _Bytes) -> bool:
         """Tell whether the kernel took all of it. If not, the same bytes have to be sent again.
@@ -193,29 +224,39 @@ class DeviceTransport(asyncio.Transport):
 
     def _is_drained(self) -> bool:
         """Tell whether nothing waits, and the writer is not paused."""
-        return self._is_open and not self._unsent and (self._is_closing or not self._is_paused)
+        return not self._is_closed and self._writing is WritingState.FREE
+
+    def _go_on_writing(self, state: WritingState) -> None:
+        """Go on to another state of writing: tell the loop and the protocol what changes by it."""
+        before, self._writing = self._writing, state
+        if (before >= WritingState.FULL) != (state >= WritingState.FULL):
+            if state >= WritingState.FULL:
+                self._loop.add_writer(self._socket, self._on_writable)
+            else:
+                self._loop.remove_writer(self._socket)
+        if (before is WritingState.OWING) != (state is WritingState.OWING):
+            self._watch()
+        if before is WritingState.FREE and state is not WritingState.FREE:
+            self._protocol.pause_writing()
+        elif before is not WritingState.FREE and state is WritingState.FREE:
+            self._protocol.resume_writing()
+            self._cork.watch()
 
     def _wait_to_write(self) -> None:
-        if not self._waits_to_write:
-            self._waits_to_write = True
-            self._loop.add_writer(self._socket, self._on_writable)
-        self._pause_protocol()
+        if self._writing < WritingState.FULL:
+            self._go_on_writing(WritingState.FULL)
 
     def _on_writable(self) -> None:
         self._given = 0
-        if self._answers_late and not self._is_answered():
+        if self._writing is WritingState.OWING and not self._is_answered():
             return
         while self._unsent:
             if not self._is_sent(self._unsent[0]):
                 return
             self._unsent.popleft()
-        self._waits_to_write = False
-        self._loop.remove_writer(self._socket)
-        if self._is_closing:
+        self._go_on_writing(WritingState.FREE)
+        if self._state is not TransportState.OPEN:
             self._say_goodbye()
-            self._cork.watch()
-        else:
-            self._resume_protocol()
 
     def _is_answered(self) -> bool:
         """Tell whether the kernel took the answer to a KeyUpdate."""
@@ -226,30 +267,19 @@ class DeviceTransport(asyncio.Transport):
         except SSL.Error as error:
             self._end(_lost(error))
             return False
-        self._answers_late = False
-        self._watch()
+        self._go_on_writing(WritingState.FULL)
         return True
 
     def _begin_turn(self) -> None:
         self._given = 0
-        if not self._waits_to_write:
-            self._resume_protocol()
-
-    def _pause_protocol(self) -> None:
-        if not self._is_paused:
-            self._is_paused = True
-            self._protocol.pause_writing()
-
-    def _resume_protocol(self) -> None:
-        if self._is_paused and self._is_open:
-            self._is_paused = False
-            self._protocol.resume_writing()
-            self._cork.watch()
+        if self._writing is WritingState.RESTING and not self._is_closed:
+            self._go_on_writing(WritingState.FREE)
 
     def _watch(self) -> None:
         """Ask the loop to tell when the device sends something, or not to, as things are now."""
-        wanted = self._is_reading and not self._device_left and not self._answers_late
-        if wanted == self._is_watched or not self._is_open:
+        can_read = self._state < TransportState.LEFT and self._writing is not WritingState.OWING
+        wanted = self._wants_to_read and can_read
+        if wanted is self._is_watched:
             return
         self._is_watched = wanted
         if wanted:
@@ -263,9 +293,7 @@ class DeviceTransport(asyncio.Transport):
         except SSL.WantReadError:  # not a whole record yet
             return
         except SSL.WantWriteError:
-            self._answers_late = True
-            self._watch()
-            self._wait_to_write()
+            self._go_on_writing(WritingState.OWING)
             return
         except SSL.ZeroReturnError:
             self._on_goodbye()
@@ -273,7 +301,7 @@ class DeviceTransport(asyncio.Transport):
         except SSL.Error as error:
             self._end(_lost(error))
             return
-        if self._is_closing:
+        if self._state is not TransportState.OPEN:
             return
         try:
             self._protocol.data_received(data)
@@ -283,12 +311,21 @@ class DeviceTransport(asyncio.Transport):
 
     def _on_goodbye(self) -> None:
         """The device will not ask for more. What was written already is still sent."""
-        self._device_left = True
-        self._watch()
-        if self._is_closing and not self._unsent:
-            self._end(None)
+        if self._state is TransportState.OPEN:
+            self._begin_end(TransportState.LEFT)
+        elif self._unsent:
+            self._state = TransportState.LEFT
+            self._watch()
         else:
-            self.close()
+            self._end(None)
+
+    def _begin_end(self, state: TransportState) -> None:
+        """Begin to close, for ourselves or because the device has left."""
+        self._state = state
+        self._close_timer = self._loop.call_later(self._close_seconds, self._close_late)
+        self.resume_reading()
+        if self._writing < WritingState.FULL:
+            self._say_goodbye()
 
     def _say_goodbye(self) -> None:
         try:
@@ -298,7 +335,7 @@ class DeviceTransport(asyncio.Transport):
         except SSL.Error as error:
             self._end(_lost(error))
         else:
-            if self._device_left:
+            if self._state is TransportState.LEFT:
                 self._end(None)
 
     def _close_late(self) -> None:
@@ -309,15 +346,14 @@ class DeviceTransport(asyncio.Transport):
             self._end(None)
 
     def _end(self, error: Exception | None) -> None:
-        if not self._is_open:
+        if self._is_closed:
             return
-        self._is_reading = False
+        self._state = TransportState.CLOSED
         self._watch()
-        if self._waits_to_write:
+        if self._writing >= WritingState.FULL:
             self._loop.remove_writer(self._socket)
         if self._close_timer is not None:
             self._close_timer.cancel()
-        self._is_open, self._is_closing = False, True
         self._unsent.clear()
         self._cork.let_go()
         self._socket.close()
