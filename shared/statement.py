@@ -1,9 +1,9 @@
 """Signed statements: everything that the control plane asserts, and all that a reader believes.
 
 An envelope holds a type, a key id, payload bytes and an Ed25519 signature over type and payload.
-Readers parse only verified payload bytes; database columns beside them are projections for queries.
-An unknown type, version or field is refused. Every statement names its subject and a generation. Of
-the statements about one subject, the one with the highest generation holds.
+Readers believe only verified payload bytes; database columns beside them are projections for
+queries. An unknown type, version or field is refused. Every statement names its subject and a
+generation. Of the statements about one subject, the one with the highest generation holds.
 """
 
 from collections.abc import Mapping

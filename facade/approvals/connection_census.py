@@ -21,6 +21,14 @@ class SealedTo:
     suite: str
 
 
+@frozen
+class Counted:
+    """What the census has to know of a connection."""
+
+    sealed_to: SealedTo | None  # None: it has no secret
+    end: float  # of its approval, in Unix seconds; infinite if it has none
+
+
 @define
 class ConnectionCensus:
     """Approved connections, including those whose approval has ended."""
@@ -28,17 +36,16 @@ class ConnectionCensus:
     # When each ends, in Unix seconds, sorted; None: connections that need no secret.
     _ends: dict[SealedTo | None, list[float]] = field(factory=dict, init=False)
 
-    def add(self, connection: ApprovedConnection) -> None:
+    def add(self, connection: Counted) -> None:
         """Count a connection."""
-        insort(self._ends.setdefault(sealed_to(connection), []), _end(connection))
+        insort(self._ends.setdefault(connection.sealed_to, []), connection.end)
 
-    def remove(self, connection: ApprovedConnection) -> None:
+    def remove(self, connection: Counted) -> None:
         """Remove a connection that was added."""
-        key = sealed_to(connection)
-        ends = self._ends[key]
-        del ends[bisect_right(ends, _end(connection)) - 1]
+        ends = self._ends[connection.sealed_to]
+        del ends[bisect_right(ends, connection.end) - 1]
         if not ends:
-            del self._ends[key]
+            del self._ends[connection.sealed_to]
 
     def serving(self, now: datetime) -> dict[SealedTo | None, int]:
         """Return how many have not ended, by what their secrets are sealed to."""
@@ -74,5 +81,11 @@ def sealed_to(connection: ApprovedConnection) -> SealedTo | None:
     return None if secret is None else SealedTo(secret.key_id, secret.suite)
 
 
-def _end(connection: ApprovedConnection) -> float:
-    return inf if connection.expires_at is None else connection.expires_at.timestamp()
+def counted(connection: ApprovedConnection) -> Counted:
+    """Return what the census has to know of a connection."""
+    return Counted(sealed_to(connection), end_of(connection.expires_at))
+
+
+def end_of(expires_at: datetime | None) -> float:
+    """Return when an approval ends, as the census counts."""
+    return inf if expires_at is None else expires_at.timestamp()

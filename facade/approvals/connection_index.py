@@ -4,7 +4,9 @@ Pure. Adding, removing and looking up take the time of one place, however many c
 are, of one host or of many.
 """
 
+from collections.abc import Iterator
 from itertools import chain
+from typing import Final
 
 from attrs import define, field
 
@@ -13,7 +15,16 @@ from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 
-_WHOLE_HOST = ""  # of a connection without a prefix
+WHOLE_HOST: Final = ""  # the prefix of a connection without one
+
+
+def covering_prefixes(repository: RepositoryName) -> Iterator[str]:
+    """Yield the prefixes that cover a repository, longest first, and `WHOLE_HOST`."""
+    prefix = str(repository)
+    while prefix:
+        yield prefix
+        prefix = prefix.rpartition("/")[0]
+    yield WHOLE_HOST
 
 
 @define
@@ -36,11 +47,13 @@ class ConnectionIndex:
         if places is None:
             return ()
         covering: tuple[ApprovedConnection, ...] = ()
-        prefix = str(repository)
-        while prefix:
+        for prefix in covering_prefixes(repository):
             covering += places.get(prefix, ())
-            prefix = prefix.rpartition("/")[0]
-        return covering + places.get(_WHOLE_HOST, ())
+        return covering
+
+    def serves(self, host: RegistryHost, prefix: str) -> bool:
+        """Tell whether there is a connection of this very prefix."""
+        return prefix in self._by_host.get(host, ())
 
     def add(self, connection: ApprovedConnection) -> None:
         """Add a connection."""
@@ -61,4 +74,4 @@ class ConnectionIndex:
 
 def _prefix(connection: ApprovedConnection) -> str:
     prefix = connection.document.repository_prefix
-    return str(prefix) if prefix is not None else _WHOLE_HOST
+    return str(prefix) if prefix is not None else WHOLE_HOST

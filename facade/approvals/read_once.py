@@ -17,7 +17,7 @@ from attrs import frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from facade.approvals.database import CONNECT_TIMEOUT_SECONDS, DATABASE_FAILURES, connect_database
-from facade.approvals.snapshot import RefusedRow, Snapshot, VerifiedRow, verify_row
+from facade.approvals.snapshot import Snapshot
 from facade.approvals.statement_rows import (
     BATCH_ROWS,
     FoundRows,
@@ -25,6 +25,7 @@ from facade.approvals.statement_rows import (
     found_rows,
     signature_pages,
 )
+from facade.approvals.verified_row import RefusedRow, VerifiedRow, verify_row
 from facade.errors import CommandError
 from shared.generation_bound import highest_generation_at
 from shared.postgres.connect import reason_of

@@ -4,48 +4,37 @@ Pure. Rows come from Postgres or from the state folder, and neither is trusted: 
 verified statement of a subject serves. If a row does not verify, is older than what was seen, or is
 gone without a statement, its subject is withdrawn (a device counts as revoked), and no other. What
 was verified once stays remembered, so nothing older comes back.
+
+A row of the state folder may be verified after the start. Whatever is asked of its place or subject
+before is answered only once it is verified. A device that it may revoke is revoked meanwhile.
 """
 
-import hashlib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 from enum import Enum
 from typing import Final
 
 from attrs import define, evolve, field, frozen
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from facade.approvals.connection_census import ConnectionCensus
-from facade.approvals.connection_index import ConnectionIndex
+from facade.approvals.claims import Place, ServingClaim
+from facade.approvals.connection_census import ConnectionCensus, counted
+from facade.approvals.connection_index import ConnectionIndex, covering_prefixes
 from facade.approvals.refused_rows import RefusedRows, WhyRefused
+from facade.approvals.unverified_rows import UnverifiedRow, UnverifiedRows
+from facade.approvals.verified_row import RefusedRow, VerifiedRow
 from facade.values.device_identity import DeviceIdentity
-from shared.approved_connection import ApprovedConnection, approved_connection
+from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
-from shared.outside_bytes import Party, reads_bytes_of
 from shared.registry_host import RegistryHost
 from shared.statement import (
-    MAX_GENERATION,
     ConnectionApproval,
-    ConnectionRevocation,
     DeviceLifting,
     DeviceRevocation,
     Statement,
-    StatementRefusedError,
     StoredStatement,
-    verify,
 )
 
-TOO_FAR_AHEAD: Final = "of a time more than a year ahead of this clock"
-FACADE_STATEMENTS: Final = (
-    ConnectionApproval | ConnectionRevocation | DeviceRevocation | DeviceLifting
-)
-
-
-@frozen
-class StatementRow:
-    """A row of the facade's view. `subject` is only a claim, which is checked."""
-
-    subject: str
-    stored: StoredStatement
+# Verified on the loop, in about 2 ms. One row claims a place, unless somebody wrote in the folder.
+MAX_VERIFIED_FOR_A_PULL: Final = 16
 
 
 @frozen
@@ -55,7 +44,7 @@ class RememberedStatement:
     stored: StoredStatement
     generation: int
     withdrawn: bool = False
-    verified: bool = True  # false if the state folder's bytes do not verify (any more)
+    verified: bool = True  # false if the state folder's bytes do not verify, or were not yet
 
 
 class RowOutcome(Enum):
@@ -79,60 +68,6 @@ class Change:
     is_strangers: bool = False  # nothing of the subject was ever believed, so nothing depends on it
 
 
-@frozen
-class VerifiedRow:
-    """A row whose signature, type and parts were verified. Making one takes about 0.2 ms."""
-
-    row: StatementRow
-    statement: Statement
-    connection: ApprovedConnection | None
-    identity: bytes = b""  # of the row's content
-
-
-@frozen
-class RefusedRow:
-    """A row that is not believed."""
-
-    row: StatementRow
-    reason: str
-    why: WhyRefused
-    identity: bytes = b"not read"  # of the row's content
-    revokes: bool = False  # a signed revocation nevertheless: nobody gains by it
-
-
-@reads_bytes_of(Party.DATABASE, Party.FILE)
-def verify_row(
-    row: StatementRow,
-    public_keys: Mapping[str, Ed25519PublicKey],
-    highest_generation: int = MAX_GENERATION,
-) -> VerifiedRow | RefusedRow:
-    """Return the verified row, or why it is refused: a higher generation, too.
-
-    Safe in a thread, and for one.
-    """
-    identity = _identity(row.stored)
-    try:
-        statement = verify(row.stored, public_keys)
-        if not isinstance(statement, FACADE_STATEMENTS):
-            reason = "a statement of this type is not for the facade"
-            return RefusedRow(row, reason, WhyRefused.UNKNOWN_TYPE, identity)
-        if statement.subject != row.subject:
-            reason = "the statement is about another subject"
-            return RefusedRow(row, reason, WhyRefused.OTHER_SUBJECT, identity)
-        if statement.generation > highest_generation:
-            revokes = isinstance(statement, DeviceRevocation)
-            return RefusedRow(row, TOO_FAR_AHEAD, WhyRefused.AHEAD, identity, revokes)
-        connection = (
-            approved_connection(statement) if isinstance(statement, ConnectionApproval) else None
-        )
-    except StatementRefusedError as error:
-        return RefusedRow(row, str(error), WhyRefused.of(error), identity)
-    except Exception as error:  # noqa: BLE001 - of one row, and no other row's failure
-        reason = f"it cannot be verified ({type(error).__name__})"
-        return RefusedRow(row, reason, WhyRefused.MALFORMED, identity)
-    return VerifiedRow(row, statement, connection, identity)
-
-
 @define
 class Snapshot:
     """The state of one facade process. For one event loop."""
@@ -145,29 +80,49 @@ class Snapshot:
     census: ConnectionCensus = field(factory=ConnectionCensus, init=False)  # of the connections
     refused_rows: RefusedRows = field(factory=RefusedRows, init=False)  # as they were read last
     _vanished: set[str] = field(factory=set, init=False)  # approved connections without a row
-    _unsought: set[str] = field(factory=set, init=False)  # restored as withdrawn, and not read yet
+    # Restored as withdrawn, or withdrawn because what was restored does not verify; not read since.
+    _unsought: set[str] = field(factory=set, init=False)
+    _unverified: UnverifiedRows = field(factory=UnverifiedRows, init=False)
+    _late_refusals: list[RefusedRow] = field(factory=list, init=False)
 
     def connections_of(self, host: RegistryHost) -> tuple[ApprovedConnection, ...]:
-        """Return all approved connections of a host, longest prefix first."""
+        """Return all connections of a host that are verified, longest prefix first."""
         return self._index.of_host(host)
 
     def connections_covering(
         self, host: RegistryHost, repository: RepositoryName
-    ) -> tuple[ApprovedConnection, ...]:
-        """Return those of a host whose prefix covers the repository, longest prefix first."""
+    ) -> tuple[ApprovedConnection, ...] | None:
+        """Return those of a host whose prefix covers the repository, longest prefix first.
+
+        Of rows that are not verified yet, it verifies those that might come first. None: there are
+        too many; each call leaves fewer.
+        """
+        if self._unverified and not self._verify_first(host, repository):
+            return None
         return self._index.covering(host, repository)
 
     def connections(self) -> tuple[ApprovedConnection, ...]:
-        """Return all approved connections."""
+        """Return all connections that are verified."""
         return tuple(self._by_subject.values())
 
     def serving(self, subject: str) -> ApprovedConnection | None:
         """Return the connection that a subject serves now."""
+        self._verify_now(subject)
         return self._by_subject.get(subject)
 
     def access_keys(self) -> frozenset[str]:
-        """Return the access keys of all connections that are served now."""
+        """Return the access keys of the connections that are verified; of all, once settled."""
         return frozenset(self._access_keys)
+
+    @property
+    def unverified(self) -> int:
+        """How many remembered rows were not verified yet."""
+        return len(self._unverified)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether each remembered row was verified, and those that do not verify were sought."""
+        return not self._unverified and not self._unsought
 
     def is_revoked(self, device: DeviceIdentity, issuer: str) -> bool:
         """Tell whether the device, or its certificate, is revoked. The issuer is RFC 4514."""
@@ -221,12 +176,15 @@ class Snapshot:
             reason = "older than a statement that was seen before"
             return self._refuse(candidate, reason, WhyRefused.OLDER)
         if known is not None and statement.generation == known.generation:
+            self._verify_now(row.subject)
+            known = self._remembered[row.subject]
             if known.verified and known.stored.payload != row.stored.payload:
                 reason = "another statement of a generation that was seen before"
                 return self._refuse(candidate, reason, WhyRefused.CONTRADICTION)
             if not known.withdrawn:
                 return Change(row.subject, RowOutcome.UNCHANGED)
         self.refused_rows.forget(row.subject)
+        self._forget_claim(row.subject)
         self._remembered[row.subject] = RememberedStatement(row.stored, statement.generation)
         self._serve(row.subject, statement, candidate.connection)
         return Change(
@@ -252,6 +210,50 @@ class Snapshot:
         if withdrawn or not verified:
             self._withdraw(subject)
             self._unsought.add(subject)
+
+    def restore_unverified(
+        self, unverified: UnverifiedRow, generation: int, *, withdrawn: bool
+    ) -> None:
+        """Take in what the state folder remembers, to be verified before it is first served by."""
+        subject, claim = unverified.row.subject, unverified.claim
+        self._remembered[subject] = RememberedStatement(
+            unverified.row.stored, generation, withdrawn=withdrawn, verified=False
+        )
+        self._unverified.add(unverified)
+        if not subject.startswith("connection/"):
+            self._revoked.add(subject)  # as if it were refused, too
+        if withdrawn:
+            self._unsought.add(subject)
+        elif isinstance(claim, ServingClaim):
+            self.census.add(claim.counted)
+
+    def some_unverified(self, at_most: int) -> list[UnverifiedRow]:
+        """Return some of the remembered rows that were not verified yet."""
+        return self._unverified.some(at_most)
+
+    def settle(self, candidate: VerifiedRow | RefusedRow) -> None:
+        """Take in what verifying a remembered row gave, unless it was replaced meanwhile."""
+        subject = candidate.row.subject
+        waiting = self._unverified.of(subject)
+        if waiting is None or waiting.row is not candidate.row:
+            return
+        self._forget_claim(subject)
+        known = self._remembered[subject]
+        if isinstance(candidate, VerifiedRow):
+            self._remembered[subject] = evolve(known, verified=True)
+            if not known.withdrawn:
+                self._serve(subject, candidate.statement, candidate.connection)
+            return
+        self._late_refusals.append(candidate)
+        if not known.withdrawn or subject in self._unsought:  # else the database was read since
+            self.refused_rows.note(subject, known.stored, candidate.why)
+            self._withdraw(subject)
+            self._unsought.add(subject)
+
+    def take_late_refusals(self) -> list[RefusedRow]:
+        """Return the remembered rows that did not verify since the last call."""
+        refused, self._late_refusals = self._late_refusals, []
+        return refused
 
     def vanish(self, subject: str) -> Change:
         """Withdraw a subject whose row is gone. Only a statement can end or change it for good."""
@@ -286,7 +288,37 @@ class Snapshot:
         self._withdraw(row.subject)
         return Change(row.subject, RowOutcome.REFUSED, reason, is_strangers=is_stranger)
 
+    def _verify_first(self, host: RegistryHost, repository: RepositoryName) -> bool:
+        """Verify what might serve the repository first; tell whether that was possible."""
+        left = MAX_VERIFIED_FOR_A_PULL
+        for prefix in covering_prefixes(repository):
+            for unverified in self._unverified.claiming(Place(str(host), prefix), left + 1):
+                if not left:
+                    return False
+                left -= 1
+                self.settle(unverified.verified())
+            if self._index.serves(host, prefix):
+                break
+        return True
+
+    def _verify_now(self, subject: str) -> None:
+        if (unverified := self._unverified.of(subject)) is not None:
+            self.settle(unverified.verified())
+
+    def _forget_claim(self, subject: str) -> None:
+        self._uncount_claim(subject)
+        self._unverified.take(subject)
+
+    def _uncount_claim(self, subject: str) -> None:
+        """Count no longer what an unverified row claims that was not withdrawn so far."""
+        unverified = self._unverified.of(subject)
+        if unverified is None or self._remembered[subject].withdrawn:
+            return
+        if isinstance(unverified.claim, ServingClaim):
+            self.census.remove(unverified.claim.counted)
+
     def _withdraw(self, subject: str) -> None:
+        self._uncount_claim(subject)
         known = self._remembered.get(subject)
         if known is not None:
             self._remembered[subject] = evolve(known, withdrawn=True)
@@ -307,16 +339,10 @@ class Snapshot:
         previous = self._by_subject.pop(subject, None)
         if previous is not None:
             self._index.remove(previous)
-            self.census.remove(previous)
+            self.census.remove(counted(previous))
             self._access_keys.discard(previous.access_key)
         if connection is not None:
             self._by_subject[subject] = connection
             self._access_keys.add(connection.access_key)
             self._index.add(connection)
-            self.census.add(connection)
-
-
-def _identity(stored: StoredStatement) -> bytes:
-    return hashlib.sha256(
-        b"\0".join((stored.type.encode(), stored.key_id.encode(), stored.signature, stored.payload))
-    ).digest()
+            self.census.add(counted(connection))

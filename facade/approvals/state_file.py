@@ -11,13 +11,14 @@ from typing import Final, Self
 
 from attrs import frozen
 
-from facade.approvals.snapshot import RememberedStatement, StatementRow
+from facade.approvals.snapshot import RememberedStatement
 from facade.approvals.statement_rows import (
     MAX_NAME_BYTES,
     MAX_PAYLOAD_BYTES,
     MAX_SIGNATURE_BYTES,
     MAX_SUBJECT_BYTES,
 )
+from facade.approvals.verified_row import StatementRow
 from facade.errors import UnusableSettingError
 from shared.own_database import is_in_use, open_own_database
 from shared.statement import StoredStatement

@@ -29,16 +29,8 @@ from facade.approvals.login_rights import excess_rights
 from facade.approvals.noted_subjects import EVERYTHING, NOTED_COST_BYTES, NotedSubjects
 from facade.approvals.refusal_lines import RefusalLines
 from facade.approvals.remembering import Remembering
-from facade.approvals.snapshot import (
-    Change,
-    RefusedRow,
-    RowOutcome,
-    Snapshot,
-    StatementRow,
-    VerifiedRow,
-    verify_row,
-)
-from facade.approvals.state_file import StateRow
+from facade.approvals.restoring import Restoring
+from facade.approvals.snapshot import Change, RowOutcome, Snapshot
 from facade.approvals.statement_rows import (
     BATCH_ROWS,
     FoundRows,
@@ -46,8 +38,8 @@ from facade.approvals.statement_rows import (
     found_rows,
     signature_pages,
 )
+from facade.approvals.verified_row import RefusedRow, StatementRow, VerifiedRow, verify_row
 from facade.loop.thread_work import in_access_thread
-from facade.loop.worked_ahead import worked_ahead
 from shared.generation_bound import highest_generation_at
 from shared.jitter import jittered
 from shared.pace import Pace
@@ -57,7 +49,8 @@ from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 from shared.supervised import Supervisor
 
-STATEMENTS: Final = "statements"  # the name of this work, for whoever supervises it
+STATEMENTS: Final = "statements"  # the names of this work, for whoever supervises it
+VERIFICATION: Final = "verification"
 CHANNEL: Final = "registry_statements"
 MIN_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
@@ -67,8 +60,6 @@ LATE_SECONDS: Final = QUERY_TIMEOUT_SECONDS  # a query that takes longer fails, 
 MAX_DIFFERING_BYTES: Final = 16 * 1024 * 1024
 DIFFERING_COST_BYTES: Final = 200  # of a name and a signature, without the name's characters
 MAX_COMPARISON_SECONDS: Final = 1800.0  # a million rows at the first start take a few minutes
-# libsodium lets go of the interpreter: one batch is verified while others are read and taken in.
-RESTORED_AT_ONCE: Final = 3
 SUBJECTS_AT_ONCE: Final = 10_000  # looked through in about 1 ms
 
 # Whoever may log in may notify without end, and each notification is parsed on the loop. If there
@@ -106,12 +97,17 @@ class StatementFeed:
     _notified_pace: Pace = field(init=False)
     _deaf_until: float | None = field(default=None, init=False)  # as `_now` counts
     _refusal_lines: RefusalLines = field(factory=lambda: RefusalLines(_now), init=False)
+    _restoring: Restoring = field(init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _last_read: float | None = field(default=None, init=False)  # as `_now` counts
     _rest_until: float = field(default=0.0, init=False)  # as `_now` counts
     excess_rights: str | None = field(default=None, init=False)  # of the login, in words
     is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
     _machine: FeedMachine = field(factory=FeedMachine, init=False)
+
+    @_restoring.default
+    def _from_the_state_folder(self) -> Restoring:
+        return Restoring(self._remembering, self._snapshot, self._public_keys, self._refusal_lines)
 
     @_notified_pace.default
     def _pace_of_notifications(self) -> Pace:
@@ -161,34 +157,26 @@ class StatementFeed:
         self._wake.set()
 
     async def restore(self) -> None:
-        """Take in what the state folder remembers, before the database is asked."""
-        highest = _highest_generation()
-        verified = worked_ahead(
-            self._remembering.batches(), self._verify_remembered, RESTORED_AT_ONCE
-        )
-        async with aclosing(verified) as batches:
-            async for batch in batches:
-                for remembered, candidate in batch:
-                    self._restore(remembered, candidate, highest)
-                gc.freeze()
+        """Take in what the state folder remembers, before the database is asked.
+
+        What can wait is verified by `verify_rest`, or for the first device that asks for it.
+        """
+        await self._restoring.restore()
         age = await self._remembering.age_seconds()
         if age is not None:
             self._last_read = self._clock() - age
         self._machine.restored()
 
-    def _restore(
-        self, remembered: StateRow, candidate: VerifiedRow | RefusedRow, highest: int
-    ) -> None:
-        # An older version may have kept a generation far ahead, which would keep out every newer
-        # one.
-        generation = remembered.generation if remembered.generation <= highest else 0
-        self._snapshot.restore(candidate, generation, withdrawn=remembered.withdrawn)
-        if isinstance(candidate, RefusedRow):
-            _log.warning(
-                "remembered statement refused",
-                subject=candidate.row.subject,
-                reason=candidate.reason,
-            )
+    async def verify_rest(self) -> None:
+        """Verify what the state folder remembers and no device has asked for, until that is done.
+
+        What does not verify is read from the database soon.
+        """
+        await self._restoring.verify_rest(self._look_at)
+
+    def _look_at(self, subject: str) -> None:
+        self._noted.note(subject)
+        self._wake.set()
 
     async def run(self) -> None:
         """Follow the database until cancelled. Every failure is logged, and then it tries again."""
@@ -337,13 +325,8 @@ class StatementFeed:
         finally:  # what was applied takes effect, even if the rest failed
             await self._keep(changes)
 
-    async def _verify_remembered(
-        self, batch: list[StateRow]
-    ) -> list[tuple[StateRow, VerifiedRow | RefusedRow]]:
-        return list(zip(batch, await self._verify([each.row for each in batch]), strict=True))
-
     async def _verify(self, rows: list[StatementRow]) -> list[VerifiedRow | RefusedRow]:
-        highest = _highest_generation()
+        highest = highest_generation_at(time.time_ns() // 1_000_000)
         return await in_access_thread(
             lambda: [verify_row(row, self._public_keys, highest) for row in rows]
         )
@@ -405,10 +388,6 @@ class _Compared:
             if not self.is_whole:
                 return
             self.differing.append(row)
-
-
-def _highest_generation() -> int:
-    return highest_generation_at(time.time_ns() // 1_000_000)
 
 
 def _batched(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

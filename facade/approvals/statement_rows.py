@@ -11,7 +11,7 @@ import asyncpg
 from attrs import field, frozen
 
 from facade.approvals.refused_rows import WhyRefused
-from facade.approvals.snapshot import RefusedRow, StatementRow
+from facade.approvals.verified_row import RefusedRow, StatementRow
 from facade.errors import MalformedError
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import StoredStatement

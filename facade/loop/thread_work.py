@@ -23,9 +23,10 @@ from shared.structured_log import get_logger
 # So many downloads write, and blobs are kept, at once; more of them wait for a thread. Two or three
 # threads keep one core busy, and a disk gets at most so many requests at once.
 STORE_THREADS: Final = 16
-# One verifies rows, one saves the state, one reads changed files and one makes TLS contexts. Each
-# of these four runs once at a time, so if one hangs, the others still have a thread.
-ACCESS_THREADS: Final = 4
+# One verifies rows, one those that the state folder remembers, one saves the state, one reads
+# changed files and one makes TLS contexts. Each of these five runs once at a time, so if one hangs,
+# the others still have a thread.
+ACCESS_THREADS: Final = 5
 INDEX_THREADS: Final = 1  # SQLite does one read at a time on a connection
 
 _Result = TypeVar("_Result")

@@ -48,6 +48,7 @@ class FacadeMetrics:
     _answers: Tally
     _durations: HistogramTally
     connections: Gauge
+    unverified_statements: Gauge
     ended_approvals: Gauge
     next_approval_end: Gauge
     approvals_ending_soon: Gauge
@@ -101,6 +102,12 @@ class FacadeMetrics:
             Gauge(
                 "facade_approved_connections",
                 "Connections that the snapshot serves now: their approval has not expired",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_unverified_statements",
+                "Statements of the state folder that were not verified yet since the start: each is"
+                " verified before it first serves, and the rest in the background",
                 registry=registry,
             ),
             Gauge(

@@ -65,6 +65,9 @@ class Gate:
             answer = errors.unavailable("the facade does not know what is approved")
             raise PullRefusedError(answer, stale, RefusedBy.STALE)
         candidates = self._snapshot.connections_covering(pull.host, pull.repository)
+        if candidates is None:
+            answer = errors.unavailable("the facade does not know yet what is approved")
+            raise PullRefusedError(answer, "many rows are not verified yet", RefusedBy.STALE)
         decision = authorize_pull(pull, device, candidates, datetime.now(UTC))
         if isinstance(decision, Denied):
             by = _DENIED_BY[decision.reason]

@@ -12,7 +12,7 @@ from facade.approvals.feed_state import FeedState
 from facade.approvals.remembering import Remembering
 from facade.approvals.snapshot import Change, RowOutcome, Snapshot
 from facade.approvals.state_file import StateFile
-from facade.approvals.statement_feed import STATEMENTS, StatementFeed
+from facade.approvals.statement_feed import STATEMENTS, VERIFICATION, StatementFeed
 from facade.content.referrers import Referrers
 from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_server import DeviceServer
@@ -126,8 +126,12 @@ async def serve(
         approvals = KnownApprovals(
             snapshot.access_keys,
             # With a wrong statement key nothing would be approved, and every right would end for
-            # good.
-            lambda: feed.state is FeedState.FOLLOWING and not snapshot.refused_rows.lacks_key,
+            # good. So would the rights of what is not verified yet.
+            lambda: (
+                feed.state is FeedState.FOLLOWING
+                and not snapshot.refused_rows.lacks_key
+                and snapshot.is_settled
+            ),
             connections_changed,
         )
         content = await stack.enter_async_context(
@@ -215,11 +219,14 @@ async def _feed(
 
 @asynccontextmanager
 async def _following(feed: StatementFeed, supervisor: Supervisor) -> AsyncIterator[None]:
-    task = supervisor.keep(STATEMENTS, feed.run)
+    tasks = [
+        supervisor.keep(STATEMENTS, feed.run),
+        supervisor.keep(VERIFICATION, feed.verify_rest),
+    ]
     try:
         yield
     finally:
-        await end_tasks(task)
+        await end_tasks(*tasks)
 
 
 @asynccontextmanager

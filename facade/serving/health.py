@@ -84,6 +84,8 @@ class Readiness:
             words += "; there are too many notifications, it is polled"
         elif not self._feed.is_notified:
             words += "; there is no LISTEN here, it is polled"
+        if unverified := self.servable.unverified:
+            words += f"; {unverified} remembered statements are not verified yet"
         others = (each.words for each in self.problems() if each.part is not FacadePart.DATABASE)
         return "; ".join([words, *others])
 
@@ -145,6 +147,7 @@ def operations_app(
     async def scrape() -> bytes:
         census = readiness.servable.census()
         metrics.connections.set(census.serving)
+        metrics.unverified_statements.set(snapshot.unverified)
         metrics.ended_approvals.set(census.ended)
         next_end = census.next_end
         metrics.next_approval_end.set(inf if next_end is None else next_end.timestamp())

@@ -61,8 +61,13 @@ class Servable:
     _refused: RefusedCredentials = field(factory=RefusedCredentials)
     stores_some: Callable[[], bool] = lambda: False  # whether anything is stored that may be read
 
+    @property
+    def unverified(self) -> int:
+        """How many remembered statements were not verified yet since the start."""
+        return self._snapshot.unverified
+
     def census(self) -> Census:
-        """Count the connections as they are now."""
+        """Count the connections as they are now, by their claims if they are not verified yet."""
         now = datetime.now(UTC)
         serving = self._snapshot.census.serving(now)
         missing = {

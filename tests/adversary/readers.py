@@ -223,7 +223,11 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "::test_a_name_is_read_or_everything_is_compared",
         "adversary/facade/test_database_writer.py::test_a_storm_of_notifications",
     ),
-    "facade.approvals.snapshot.verify_row": Tested(
+    "facade.approvals.claims.claim_of": Tested(
+        "unit/facade/approvals/test_claims.py::test_any_json_claims_something_or_nothing",
+        "adversary/facade/test_state_folder.py::test_sixty_thousand_forged_rows",
+    ),
+    "facade.approvals.verified_row.verify_row": Tested(
         "unit/facade/approvals/test_refusals_are_bounded.py::test_any_row_is_refused_in_words",
         "adversary/facade/test_database_writer.py::test_sixty_thousand_subjects_of_3_kilobytes",
     ),

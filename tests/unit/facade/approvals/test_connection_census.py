@@ -8,7 +8,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.approvals.connection_census import ConnectionCensus, sealed_to
+from facade.approvals.connection_census import ConnectionCensus, counted, sealed_to
 from shared.approved_connection import ApprovedConnection, approved_connection
 from tests.support.statement_writer import StatementWriter
 
@@ -37,10 +37,10 @@ def test_it_counts_what_was_added_and_not_removed(
     census, present = ConnectionCensus(), list[ApprovedConnection]()
     for each, is_added in steps:
         if is_added:
-            census.add(each)
+            census.add(counted(each))
             present.append(each)
         elif each in present:
-            census.remove(each)
+            census.remove(counted(each))
             present.remove(each)
     serving = [each for each in present if each.expires_at is None or each.expires_at > moment]
     assert +Counter(census.serving(moment)) == Counter(map(sealed_to, serving))

@@ -12,15 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from facade.approvals.remembering import MAX_CLOCK_STEP_BACK_SECONDS, Remembering
-from facade.approvals.snapshot import (
-    RememberedStatement,
-    RowOutcome,
-    Snapshot,
-    StatementRow,
-    verify_row,
-)
+from facade.approvals.snapshot import RememberedStatement, RowOutcome, Snapshot
 from facade.approvals.state_file import STATE_FILE_NAME, StateFile
 from facade.approvals.statement_feed import StatementFeed
+from facade.approvals.verified_row import StatementRow, verify_row
 from shared.keys import key_id
 from shared.postgres.database_url import read_database_url
 from shared.statement import MAX_GENERATION

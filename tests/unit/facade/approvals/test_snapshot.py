@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from facade.approvals.refused_rows import WhyRefused
-from facade.approvals.snapshot import (
+from facade.approvals.snapshot import RememberedStatement, RowOutcome, Snapshot
+from facade.approvals.verified_row import (
     TOO_FAR_AHEAD,
     RefusedRow,
-    RememberedStatement,
-    RowOutcome,
-    Snapshot,
     StatementRow,
     VerifiedRow,
     verify_row,

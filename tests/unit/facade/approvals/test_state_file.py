@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from facade.approvals.snapshot import RememberedStatement, StatementRow
+from facade.approvals.snapshot import RememberedStatement
 from facade.approvals.state_file import STATE_FILE_NAME, StateFile, StateFileError, StateRow
+from facade.approvals.verified_row import StatementRow
 from shared.statement import StoredStatement
 
 SUBJECT = "connection/00000000-0000-0000-0000-000000000001"

@@ -8,7 +8,8 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.approvals.snapshot import Snapshot, StatementRow, verify_row
+from facade.approvals.snapshot import Snapshot
+from facade.approvals.verified_row import StatementRow, verify_row
 from facade.devices.device_connection import DeviceConnection
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust

@@ -8,7 +8,8 @@ from attrs import define, evolve, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from facade.approvals.snapshot import Snapshot, StatementRow, verify_row
+from facade.approvals.snapshot import Snapshot
+from facade.approvals.verified_row import StatementRow, verify_row
 from facade.metrics.problems import FacadePart, Stops
 from facade.registries.refused_credentials import RefusedCredentials
 from facade.registries.secret_openings import SecretOpenings
