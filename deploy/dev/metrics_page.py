@@ -24,7 +24,7 @@ from facade.metrics.problems import FacadePart
 from facade.metrics.pull_metrics import NotAsked, PullOutcome, PullSource, RefusedBy
 from facade.metrics.store_metrics import StoreState, WhyEvicted, WhyNotKept
 from facade.metrics.upstream_metrics import MAX_HOSTS, REST_SECONDS
-from facade.metrics.upstream_outcomes import RequestOutcome, TokenFailure
+from facade.metrics.upstream_outcomes import RequestOutcome, SegmentOutcome, TokenFailure
 from shared.oci import Kind
 
 _HEAD: Final = f"""# Metrics
@@ -86,6 +86,7 @@ _VALUES: Final[dict[tuple[str, str], type[StrEnum]]] = {
     ("facade_store_not_kept_total", "why"): WhyNotKept,
     ("facade_device_handshakes_refused_total", "reason"): HandshakeEnd,
     ("facade_upstream_requests_total", "outcome"): RequestOutcome,
+    ("facade_upstream_segments_total", "outcome"): SegmentOutcome,
     ("facade_token_failures_total", "reason"): TokenFailure,
     ("facade_store_bytes", "state"): StoreState,
     ("facade_store_evicted_bytes_total", "why"): WhyEvicted,

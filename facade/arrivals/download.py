@@ -15,6 +15,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from facade.arrivals.unknown_length import Beginning, BrokenBody, length_by_range, told_length
+from facade.arrivals.validator import Validator
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.registries.failing_paths import CircuitOpenError
 from facade.registries.upstream import Upstream
@@ -92,6 +93,7 @@ class Download:
     _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
     _is_told: bool = False  # whether another answer than the one with the bytes told the length
     is_claim: bool = False  # whether the last answer's headers may be a blob's
+    validator: Validator | None = None  # of its first answer
     _reached: int = 0  # what the verifier has taken, or was given and will take
     _failures: int = field(default=0, init=False)  # in a row, without progress
     _answered_at: int = field(default=0, init=False)  # where the present answer begins
@@ -361,6 +363,7 @@ async def open_download(
             first_resume_delay,
             is_told,
             answer.is_plain,
+            Validator.of(answer, digest),
         )
 
 

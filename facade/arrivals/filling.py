@@ -4,31 +4,37 @@ Streams bring segments (`gaps` says which), each from one answer of the registry
 Beside them the blob is hashed, from its first byte to the last as soon as that has come: the hash
 is of what the file has, and so of what readers are given.
 
+While somebody reads the whole, further streams bring segments of it, as long as that pays
+(`widening`). One of them that is refused, gets an answer that does not fit the others, or is far
+slower, is given up, and what it had not brought comes in another way.
+
 If the registry gives no ranges, or one stream of several fails, one stream brings the whole, from
 the beginning. What has come before is compared then, and not written again.
 """
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from attrs import define, field
 
 from facade.arrivals.arrival import Progress
-from facade.arrivals.gaps import ALIGNED_BYTES, MAX_STREAMS, Segment, aligned_end, next_segment
+from facade.arrivals.blob_streams import BlobStream, BlobStreams, WriteSegment
+from facade.arrivals.further_segments import further_segment
+from facade.arrivals.gaps import MAX_STREAMS, Segment, aligned_end, next_segment
 from facade.arrivals.gather_budget import GatherBudget
-from facade.arrivals.ingest_writer import IngestWriter
+from facade.arrivals.hash_along import HashAlong
 from facade.arrivals.span_download import NoRangesError, SpanDownload
+from facade.arrivals.stream_growth import GrowthTerms
+from facade.arrivals.validator import Validator
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.arrivals.want import Ends, Want
+from facade.arrivals.widening import Widening
 from facade.loop.outcome import Failed, outcome_of
-from facade.loop.thread_work import finish_in_thread, until_done
+from facade.loop.thread_work import until_done
 from facade.registries.upstream import Upstream
 from facade.store.arriving_file import RottenArrivalError
-from facade.store.ingest_file import REHASH_BYTES, OwnedIngest
-from facade.store.segment_writer import SegmentWriter
+from facade.store.ingest_file import OwnedIngest
 from facade.store.wanted_spans import ToldWants
 from shared.oci import RepositoryName
 from shared.stopping import is_set_within
@@ -37,20 +43,9 @@ from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 
 # Readers in other processes are not heard, so they are looked for.
 LOOK_SECONDS: Final = 0.05
-HASHED_AT_ONCE: Final = 16 * REHASH_BYTES  # as long as a revocation may wait
 MAX_SKIPPED_BYTES: Final = 256 * 1024  # that come a second time, so that an answer may go on
 
-# Has a thread write so many bytes, within the quota. Raises `StoreGaveUpError` and `OSError`.
-WriteSegment = Callable[[SegmentWriter, Callable[[], None], int], Awaitable[None]]
 _log = get_logger("facade.filling")
-
-
-@define(eq=False)
-class _Stream:
-    """A span that comes, and the task that brings it."""
-
-    download: SpanDownload
-    task: asyncio.Task[Failed | None] | None = None
 
 
 @define(eq=False)
@@ -67,11 +62,28 @@ class Filling:
     _written: Callable[[], None]  # told after each write, on the loop
     _budget: GatherBudget
     _length: int
-    _streams: list[_Stream] = field(factory=list, init=False)
+    _growth: GrowthTerms = field(factory=GrowthTerms)
+    _hash: HashAlong = field(init=False)
+    _widening: Widening = field(init=False)
+    _streams: BlobStreams = field(init=False)
+    _validator: Validator | None = field(default=None, init=False)  # of the first answer
     _has_ranges: bool = field(default=True, init=False)
     _one_at_a_time: bool = field(default=False, init=False)
-    _hash_lock: threading.Lock = field(factory=threading.Lock, init=False)
-    _has_come: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with no stream."""
+        self._hash = HashAlong(self._verifier, self._progress, self._length)
+        self._widening = Widening(self._upstream, self._growth, self._progress.hungry.set)
+        self._streams = BlobStreams(
+            self._ingest,
+            self._progress,
+            self._write,
+            self._written,
+            self._budget,
+            self._length,
+            self._hash,
+            self._widening.note,
+        )
 
     async def fill(self, first: SpanDownload | None, *, has_ranges: bool) -> None:
         """Return when the whole has come and was hashed. `first`: has begun with an answer.
@@ -79,22 +91,26 @@ class Filling:
         Raises what keeps the rest from coming, `WrongBytesError` and `OSError`.
         """
         self._has_ranges = has_ranges
-        hashing = asyncio.create_task(outcome_of(self._hash_along()))
+        hashing = asyncio.create_task(outcome_of(self._hash.to_the_end()))
         hashing.add_done_callback(lambda _: self._progress.hungry.set())
         try:
             if first is not None:
                 first.longer, first.may_be_whole = self._longer, self._is_alone
-                self._start(first)
+                self._validator = first.validator
+                self._streams.start(BlobStream(first))
             while not hashing.done():
                 self._require_readable()
-                self._reap()
+                self._note_ended()
+                self._leave_slow()
                 self._begin_streams()
                 await is_set_within(self._progress.hungry, LOOK_SECONDS)
                 self._progress.hungry.clear()
             if isinstance(outcome := hashing.result(), Failed):
                 raise outcome.own()
         finally:
-            await self._end(hashing)
+            hashing.cancel()
+            self._widening.end(await self._streams.end())
+            await until_done(hashing)
 
     def span(self, segment: Segment) -> SpanDownload:
         """Return the download of a segment, which has not asked yet."""
@@ -115,7 +131,7 @@ class Filling:
 
     def _is_alone(self) -> bool:
         """Tell whether one stream may bring the whole, and have it bring all the rest."""
-        if len(self._streams) > 1:
+        if len(self._streams.running) > 1:
             return False
         self._has_ranges = False
         return True
@@ -128,28 +144,74 @@ class Filling:
         most = 1 if self._one_at_a_time else MAX_STREAMS
         wants = list(self._wants())
         self._leave_unwanted(wants)
-        while len(self._streams) < most:
-            segment = next_segment(self._length, self._progress.come, self._progress.streams, wants)
+        while len(self._streams.running) < most:
+            segment = next_segment(
+                self._length,
+                self._progress.come,
+                self._progress.streams,
+                wants,
+                self._widening.at_once(self._left),
+            )
+            if segment is None or not self._streams.cut(segment):
+                break
+            self._streams.start(BlobStream(self.span(segment)))
+        if any(want.needs_all for want in wants) and not self._progress.is_left:
+            self._widen()
+
+    def _widen(self) -> None:
+        """Begin further streams for the whole, as many as pay."""
+        running = self._streams.running
+        if self._validator is None and running:
+            self._validator = running[0].download.validator
+        if self._one_at_a_time or self._validator is None or not self._validator.is_strong:
+            return
+        come, streams = self._progress.come, self._progress.streams
+        self._widening.look(running, self._left)
+        while 0 < len(running) < self._widening.wanted:
+            segment = further_segment(
+                self._length,
+                come,
+                streams,
+                self._widening.segment_bytes(self._left),
+                self._widening.least_segment,
+            )
             if segment is None:
+                self._widening.stop_waiting()
                 return
-            if segment.cut is not None and not self._cut(segment):
+            needs_place = any(not each.has_place for each in running)
+            if needs_place and not self._widening.take_place():
                 return
-            self._start(self.span(segment))
+            self._start_further(segment, has_place=needs_place)
+
+    @property
+    def _left(self) -> int:
+        """How many bytes have not come."""
+        return self._length - self._progress.come.count
+
+    def _start_further(self, segment: Segment, *, has_place: bool) -> None:
+        download = self.span(segment)
+        download.beside, download.may_be_whole = self._validator, lambda: False
+        running = (each.download for each in self._streams.running)
+        cuts = next((each for each in running if each is segment.cut), None)
+        self._streams.start(BlobStream(download, is_further=True, has_place=has_place, cuts=cuts))
+
+    def _leave_slow(self) -> None:
+        """Leave a stream that keeps the others waiting. What it had not brought is fetched anew."""
+        slow = self._widening.slowest(self._streams.running)
+        if slow is not None:
+            self._tell("a stream is far slower than the others, it is left", slow.download)
+            slow.leave()
+
+    def _tell(self, event: str, download: SpanDownload, reason: str = "slow") -> None:
+        digest = self._verifier.digest
+        _log.warning(event, digest=digest, bytes=download.reached, reason=reason)
 
     def _go_on_whole(self) -> None:
         """Have one stream bring all the rest."""
-        if not self._streams and self._progress.come.count < self._length:
-            self._start(self._download(0, self._length, is_whole=True))
-        elif len(self._streams) == 1 and self._streams[0].download.has_the_rest:
-            self._streams[0].download.end = self._length
-
-    def _cut(self, segment: Segment) -> bool:
-        """Have a stream end where another one begins."""
-        for stream in self._streams:
-            if stream.download is segment.cut:
-                stream.download.end = segment.first
-                return stream.download.reached < segment.first
-        return False
+        if not self._streams.running and self._progress.come.count < self._length:
+            self._streams.start(BlobStream(self._download(0, self._length, is_whole=True)))
+        elif len(self._streams.running) == 1 and self._streams.running[0].download.has_the_rest:
+            self._streams.running[0].download.end = self._length
 
     def _wants(self) -> Iterator[Want]:
         """Yield what is wanted: here, in other processes, and by those who left."""
@@ -172,7 +234,7 @@ class Filling:
         """Let go of what nobody waits for any more: its bytes would be bought in vain."""
         if not wants or any(want.needs_all for want in wants):
             return
-        for stream in self._streams:
+        for stream in self._streams.running:
             span = stream.download
             ends = [
                 want.wanted_end or self._length
@@ -198,70 +260,6 @@ class Filling:
         ]
         return min([following, *begins])
 
-    def _start(self, download: SpanDownload) -> None:
-        stream = _Stream(download)
-        self._streams.append(stream)
-        self._progress.streams.append(download)
-        stream.task = asyncio.create_task(outcome_of(self._bring(download)))
-        stream.task.add_done_callback(lambda _: self._progress.hungry.set())
-
-    async def _bring(self, download: SpanDownload) -> None:
-        """Write what a stream brings."""
-        sink = self._ingest.segment(
-            download.reached - download.reached % ALIGNED_BYTES, self._length
-        )
-        current = [sink]
-        writer = IngestWriter(
-            lambda chunks: self._append(download, current[0], chunks),
-            self._written,
-            budget=self._budget,
-        )
-        try:
-            expected = download.reached
-            async for chunk in download.chunks():
-                if download.reached - len(chunk) != expected:  # the whole has begun again
-                    await writer.settle()
-                    current[0] = self._ingest.segment(0, self._length)
-                expected = download.reached
-                await writer.put(chunk)
-            await writer.settle()
-        finally:
-            await writer.stop()
-            await download.close()
-
-    async def _append(
-        self, download: SpanDownload, sink: SegmentWriter, chunks: list[bytes]
-    ) -> None:
-        before = sink.checked
-        await self._write(sink, partial(self._write_and_hash, sink, chunks), sum(map(len, chunks)))
-        download.at = max(download.at, sink.checked)
-        self._progress.advance(before, sink.checked)
-        self._has_come.set()
-
-    def _write_and_hash(self, sink: SegmentWriter, chunks: list[bytes]) -> None:
-        """Write, and hash what was written if all before it was. Blocks."""
-        sink.append(chunks)
-        taken = self._verifier.taken
-        if sink.first <= taken < sink.checked <= taken + REHASH_BYTES:
-            self._hash_to(sink.checked)
-
-    def _hash_to(self, end: int) -> None:
-        with self._hash_lock:
-            while (taken := self._verifier.taken) < end:
-                count = min(REHASH_BYTES, end - taken)
-                self._verifier.take_verbatim(self._progress.file.read_now(taken, count))
-
-    async def _hash_along(self) -> None:
-        """Hash all of it, as far as it has come, to the end. It was right if this returns."""
-        while (taken := self._verifier.taken) < self._length:
-            self._has_come.clear()
-            end = min(self._progress.come.run_end(taken), taken + HASHED_AT_ONCE)
-            if end > taken:
-                await finish_in_thread(self._hash_to, end)
-            else:
-                await self._has_come.wait()
-        self._verifier.finish()
-
     def _require_readable(self) -> None:
         """Give the file up if a piece of it is not what came: each reader would meet it again."""
         if self._progress.unreadable is not None:
@@ -269,47 +267,46 @@ class Filling:
                 "a reader met what is not what came"
             ) from self._progress.unreadable
 
-    def _reap(self) -> None:
+    def _note_ended(self) -> None:
         """Take note of how streams ended; raise what no other stream makes up for."""
-        for stream in list(self._streams):
-            if stream.task is None or not stream.task.done():
-                continue
-            self._streams.remove(stream)
-            self._progress.streams.remove(stream.download)
-            outcome = None if stream.task.cancelled() else stream.task.result()
-            if isinstance(outcome, Failed) and not self._makes_up_for(stream.download, outcome):
-                raise outcome.own()
+        ended = self._streams.take_ended()
+        self._widening.note_ended(ended)
+        for stream, failed in ended:
+            if failed is not None and not self._makes_up_for(stream, failed):
+                raise failed.own()
 
-    def _makes_up_for(self, download: SpanDownload, failed: Failed) -> bool:
+    def _makes_up_for(self, stream: BlobStream, failed: Failed) -> bool:
         """Go on in another way after a stream has failed; False if there is none."""
+        if stream.is_further:
+            return self._does_without(stream.download, failed)
+        download = stream.download
         is_refusal = failed.is_a(NoRangesError) and not download.is_whole
-        if is_refusal or (failed.is_a(UnexpectedAnswerError) and self._streams):
+        if is_refusal or (failed.is_a(UnexpectedAnswerError) and self._streams.running):
             self._do_without_ranges()
-        elif failed.is_a(UpstreamError) and self._streams:
+        elif failed.is_a(UpstreamError) and self._streams.running:
             self._one_at_a_time = True
         else:
             return False
-        _log.warning(
-            "a stream failed, the blob comes in one",
-            digest=self._verifier.digest,
-            bytes=download.reached,
-            reason=failed.name,
-        )
+        self._widening.narrow()
+        self._tell("a stream failed, the blob comes in one", download, failed.name)
+        return True
+
+    def _does_without(self, download: SpanDownload, failed: Failed) -> bool:
+        """Go on in one stream after a further one has failed; False if bytes were wrong, say."""
+        if failed.is_a(NoRangesError) or failed.is_a(UnexpectedAnswerError):
+            self._widening.doubt()
+        elif failed.is_a(UpstreamError):
+            self._widening.narrow()
+        else:
+            return False
+        self._tell("a further stream failed, the blob comes in one", download, failed.name)
         return True
 
     def _do_without_ranges(self) -> None:
         """Leave every stream but one that has all the rest, if there is one."""
         self._has_ranges = False
-        with_rest = next((each for each in self._streams if each.download.has_the_rest), None)
-        for stream in self._streams:
-            if stream is not with_rest and stream.task is not None:
-                stream.task.cancel()
-
-    async def _end(self, hashing: asyncio.Task[Failed | None]) -> None:
-        tasks = [hashing, *(stream.task for stream in self._streams if stream.task)]
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            await until_done(task)
-        self._streams.clear()
-        self._progress.streams.clear()
+        running = self._streams.running
+        with_rest = next((each for each in running if each.download.has_the_rest), None)
+        for stream in running:
+            if stream is not with_rest:
+                stream.cancel()

@@ -20,6 +20,7 @@ from facade.arrivals.download import (
 )
 from facade.arrivals.gaps import SEGMENT_BYTES, aligned_end, next_segment
 from facade.arrivals.span_download import NoRangesError, SpanDownload
+from facade.arrivals.validator import Validator
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.arrivals.want import LEAST_AHEAD_BYTES, Ends, Want
 from facade.registries.upstream import Upstream
@@ -77,7 +78,9 @@ async def first_answer(
     if length is None or body is None:
         return Answer(length, download.is_claim, download)
     span = SpanDownload(length, 0, length, upstream, right.repository, digest)
-    span.take_answer(body, stack, part=None, is_claim=download.is_claim)
+    span.take_answer(
+        body, stack, part=None, is_claim=download.is_claim, validator=download.validator
+    )
     return Answer(length, download.is_claim, span=span)
 
 
@@ -97,7 +100,8 @@ async def _part_answer(
         return None
     begin, end = (0, length) if part is None else (first, min(last + 1, length))
     span = SpanDownload(length, begin, end, upstream, right.repository, digest)
-    span.take_answer(answer.chunks(), own, part=part, is_claim=answer.is_plain)
+    validator = Validator.of(answer, digest)
+    span.take_answer(answer.chunks(), own, part=part, is_claim=answer.is_plain, validator=validator)
     return Answer(length, answer.is_plain, span=span, has_ranges=part is not None)
 
 

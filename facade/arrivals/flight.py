@@ -39,6 +39,7 @@ from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import GRACE_DEVICES, Grace
 from facade.arrivals.ingest_writer import IngestWriter
 from facade.arrivals.marked_ranges import MarkedRanges
+from facade.arrivals.stream_growth import GrowthTerms
 from facade.arrivals.taken_up import TakenUp
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.errors import PullError
@@ -119,6 +120,7 @@ class Flight:
     _watch_times: WatchTimes
     _grace: Grace
     _budget: GatherBudget
+    _growth: GrowthTerms
     _first: ByteRanges | None = None  # what the one who begins it wants first; None: all of it
     _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
     _progress: asyncio.Future[Progress | Failed] = field(init=False)
@@ -369,6 +371,7 @@ class Flight:
             self._end_grace,
             self._budget,
             length,
+            self._growth,
         )
         await filling.fill(answer.span, has_ranges=answer.has_ranges)
 

@@ -29,6 +29,7 @@ from facade.arrivals.flight import (
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
 from facade.arrivals.marked_ranges import MarkedRanges
+from facade.arrivals.stream_growth import GrowthTerms
 from facade.arrivals.taken_up import TakenUp
 from facade.arrivals.want import Want
 from facade.loop.thread_work import in_store_thread, open_in_thread
@@ -144,6 +145,7 @@ class Flights:
     _upstreams: Upstreams
     _watch_times: WatchTimes = field(factory=WatchTimes)
     _grace: Grace = field(factory=Grace)
+    _growth: GrowthTerms = field(factory=GrowthTerms)
     followers: int = field(default=0, init=False)  # readers that did not begin the download
     _budget: GatherBudget = field(factory=GatherBudget, init=False)
     _flights: dict[Right, Flight] = field(factory=dict, init=False)
@@ -268,6 +270,7 @@ class Flights:
             self._watch_times,
             self._grace,
             self._budget,
+            self._growth,
             first,
         )
         return flight

@@ -59,9 +59,17 @@ def is_near(wanted: int, streams: Iterable[Fetched]) -> bool:
 
 
 def next_segment(
-    length: int, come: Coverage, streams: Sequence[Fetched], wants: Iterable[Want]
+    length: int,
+    come: Coverage,
+    streams: Sequence[Fetched],
+    wants: Iterable[Want],
+    at_once: int | None = None,
 ) -> Segment | None:
-    """Return what to fetch now; None if all that is wanted has come or is being fetched."""
+    """Return what to fetch now; None if all that is wanted has come or is being fetched.
+
+    `at_once`: how much one stream brings of the whole before others have their turn; None: all.
+    """
+    at_once = length if at_once is None else at_once
     hungry, needs_all = list[tuple[int, int, Want]](), False
     for want in wants:
         needs_all = needs_all or want.needs_all
@@ -74,14 +82,19 @@ def next_segment(
     for _, come_to, want in hungry:
         if len(streams) >= MAX_STREAMS:
             return None
-        segment = _segment_of(want, come_to, length, come, streams)
+        segment = _segment_of(want, come_to, length, come, streams, at_once)
         if segment is not None:
             return segment
-    return _rest(length, come, streams) if needs_all and not streams else None
+    return _rest(length, come, at_once) if needs_all and not streams else None
 
 
 def _segment_of(
-    want: Want, come_to: int, length: int, come: Coverage, streams: Sequence[Fetched]
+    want: Want,
+    come_to: int,
+    length: int,
+    come: Coverage,
+    streams: Sequence[Fetched],
+    at_once: int,
 ) -> Segment | None:
     wanted_end = length if want.wanted_end is None else want.wanted_end
     first = come_to - come_to % ALIGNED_BYTES
@@ -89,16 +102,16 @@ def _segment_of(
         return None
     covering = next((each for each in streams if each.at <= first < each.end), None)
     is_sequential = want.is_all and not want.is_open and want.first == 0 and want.end == length
-    most = length if is_sequential else SEGMENT_BYTES
+    most = at_once if is_sequential else SEGMENT_BYTES
     if len(streams) >= MANY_STREAMS:
         most = SEGMENT_OF_MANY_BYTES
     end = min(aligned_end(wanted_end, length), first + most, length)
     return _free(first, end, length, come, streams, covering)
 
 
-def _rest(length: int, come: Coverage, streams: Sequence[Fetched]) -> Segment | None:
+def _rest(length: int, come: Coverage, at_once: int) -> Segment | None:
     for first, end in come.gaps(0, length):
-        return _free(first, end, length, come, streams, None)
+        return Segment(first, min(end, first + at_once))
     return None
 
 

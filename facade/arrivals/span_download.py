@@ -22,6 +22,7 @@ from facade.arrivals.download import (
     is_break,
     says_nothing,
 )
+from facade.arrivals.validator import Validator
 from facade.errors import PullError
 from facade.registries.upstream import Upstream
 from shared.jitter import jittered
@@ -66,8 +67,13 @@ class SpanDownload:
     longer: Callable[[int], int | None] = _same
     # Whether the whole may come instead of the span, if the registry gives that.
     may_be_whole: Callable[[], bool] = lambda: True
+    # Other streams bring the blob, too: each answer has to say that it is about the same bytes as
+    # this one, and what is refused at first is not asked for again. None: it is alone.
+    beside: Validator | None = None
     at: int = field(init=False)  # bytes before it may be read; whoever writes them moves it
     is_claim: bool = field(default=False, init=False)  # whether its headers may be a blob's
+    validator: Validator | None = field(default=None, init=False)  # of its latest answer
+    has_begun: bool = field(default=False, init=False)  # whether some of it has come
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _chunks: AsyncIterator[bytes] | None = field(default=None, init=False)
     _part: ContentRange | None = field(default=None, init=False)
@@ -89,8 +95,10 @@ class SpanDownload:
         *,
         part: ContentRange | None,
         is_claim: bool,
+        validator: Validator | None,
     ) -> None:
         """Begin with an answer that has come already: from `reached` on, to the end of `part`."""
+        self.validator = validator
         self._chunks, self._stack, self.is_claim = chunks, stack, is_claim
         self._part, self._answer_end = part, part.last + 1 if part else self.length
         self._doubts_ranges = part is not None
@@ -141,7 +149,7 @@ class SpanDownload:
         if chunks is None:
             return
         async for chunk in chunks:
-            rest = chunk
+            self.has_begun, rest = True, chunk
             while rest:
                 if self.reached >= self.end and not self._is_longer():
                     return
@@ -212,6 +220,8 @@ class SpanDownload:
     def _take(self, answer: UpstreamAnswer, *, asks_range: bool) -> None:
         span = self._part = answer.content_range
         self._require_same_length(span.total if span else answer.content_length)
+        self.validator = Validator.of(answer, self._digest)
+        self._require_alike(span)
         if span is None and asks_range:
             if not self.may_be_whole():
                 raise NoRangesError("the registry answers a range with the whole")
@@ -219,6 +229,13 @@ class SpanDownload:
         self.is_claim = answer.is_plain
         self._chunks = answer.chunks()
         self._answer_end = span.last + 1 if span else self.length
+
+    def _require_alike(self, span: ContentRange | None) -> None:
+        """Take no answer beside others of which nobody says that it is about the same bytes."""
+        if self.beside is None or self.validator is None:
+            return
+        if span is None or span.total is None or not self.beside.fits(self.validator):
+            raise UnexpectedAnswerError("an answer does not say what the others of its blob do")
 
     def _told_total(self, refused: RangeRefusedError) -> int | None:
         """Return the length that a refusal tells, unless it contradicts itself."""
@@ -232,7 +249,8 @@ class SpanDownload:
     async def _may_resume(self, error: UpstreamError) -> bool:
         """Tell, after the pause before a retry, whether to try again."""
         self._failures += 1
-        if self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
+        is_refused = self.beside is not None and not self.has_begun and not says_nothing(error)
+        if is_refused or self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
             return False
         is_silent = isinstance(error, UpstreamTimeoutError)
         if self._doubts_ranges and (is_silent or self._failures > DOUBTED_FAILURES):

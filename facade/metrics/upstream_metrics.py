@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 from typing_extensions import override
 
-from facade.metrics.upstream_outcomes import RequestOutcome, TokenFailure
+from facade.metrics.upstream_outcomes import RequestOutcome, SegmentOutcome, TokenFailure
 from shared.oci import Kind, ReadRoute
 
 MAX_HOSTS: Final = 1000  # connections that have series, some 25 lines of a scrape each
@@ -55,6 +55,8 @@ class HostSeries:
 
     used_at: float
     streams: int = field(default=0, init=False)  # that are being read
+    spare_streams: int = field(default=0, init=False)  # beyond the first of each blob
+    segments: dict[SegmentOutcome, int] = field(factory=dict, init=False)
     bytes: dict[ReadRoute, int] = field(
         factory=lambda: dict[ReadRoute, int].fromkeys(Kind, 0), init=False
     )
@@ -153,6 +155,17 @@ _FAMILIES: Final = (
         "facade_token_expiry_timestamp_seconds",
         "When the newest token or credential of a connection expires",
         lambda series: series.token_ends,
+    ),
+    _gauge(
+        "facade_upstream_spare_streams",
+        "Streams beyond the first of each blob that are being read from a connection's registry",
+        lambda series: series.spare_streams,
+    ),
+    _counter(
+        "facade_upstream_segments",
+        "Segments of blobs that were asked of a connection's registry beside other streams",
+        "outcome",
+        lambda series: series.segments,
     ),
     _counter(
         "facade_token_failures",
@@ -273,6 +286,15 @@ class HostCounts:
         finally:
             series.streams -= 1
             metrics.downloads -= is_download
+
+    def spare_streams(self, more: int) -> None:
+        """Count so many more streams, or fewer."""
+        self._now.spare_streams += more
+
+    def segment(self, outcome: SegmentOutcome) -> None:
+        """Count a segment by what became of it."""
+        segments = self._now.segments
+        segments[outcome] = segments.get(outcome, 0) + 1
 
     @contextmanager
     def minting(self) -> Iterator[Callable[[float | None], None]]:

@@ -72,6 +72,16 @@ class TokenFailure(StrEnum):
         )
 
 
+class SegmentOutcome(StrEnum):
+    """What became of a stream that brought a segment beside others of its blob."""
+
+    COME = "come"
+    NOT_NEEDED = "not_needed"  # others had brought it, or nobody wants the blob any more
+    SLOW = "slow"  # far slower than the others
+    OTHER_ANSWER = "other_answer"  # that did not fit those of the others
+    FAILED = "failed"
+
+
 _Kinds = tuple[type[BaseException], ...]
 _REQUEST_FAILURES: Final[Sequence[tuple[_Kinds, RequestOutcome]]] = (
     ((ResolveError,), RequestOutcome.NOT_RESOLVED),

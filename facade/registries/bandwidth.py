@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-from attrs import field, fields, frozen
+from attrs import define, field, fields, frozen
 from typing_extensions import override
 
 from shared.pace import Pace
@@ -19,13 +19,20 @@ BURST_SECONDS: Final = 0.1  # of the rate, so that the link is not idle while th
 SLICE_BYTES: Final = (
     64 * 1024
 )  # of a turn, because one read gives more or less, up to a quarter of a MiB
+BINDING_SECONDS: Final = 1.0  # after a download has waited for it
 
 
-@frozen
+@define(eq=False)
 class Bandwidth:
     """A limit in bytes per second."""
 
     _pace: Pace
+    _waited_at: float = field(default=float("-inf"), init=False)
+
+    @property
+    def is_binding(self) -> bool:
+        """Whether it is what downloads wait for: more of them at once would bring no more."""
+        return time.monotonic() - self._waited_at < BINDING_SECONDS
 
     @classmethod
     def of(cls, bytes_per_second: int) -> "Bandwidth | None":
@@ -38,6 +45,7 @@ class Bandwidth:
     async def spend(self, count: int) -> None:
         """Return when so many bytes may be taken."""
         if wait := self._pace.take(count):
+            self._waited_at = time.monotonic()
             await asyncio.sleep(wait)
 
     def paced(self, answer: UpstreamAnswer) -> UpstreamAnswer:

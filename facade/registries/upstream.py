@@ -23,6 +23,7 @@ from yarl import URL
 
 from facade.loop.one_at_a_time import OneAtATime
 from facade.metrics.upstream_metrics import HostCounts
+from facade.metrics.upstream_outcomes import SegmentOutcome
 from facade.registries.absences import Absence, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.blob_lengths import BlobLengths
@@ -31,6 +32,7 @@ from facade.registries.counted_failures import is_answer_to_probe
 from facade.registries.failing_paths import CircuitOpenError, Question
 from facade.registries.open_questions import OpenQuestions
 from facade.registries.registry_troubles import RegistryTroubles
+from facade.registries.spare_streams import SpareStreams
 from facade.registries.spender import spend_bytes
 from facade.registries.wrong_bytes_backoff import WrongBytesBackoff
 from shared.oci import Digest, Kind, Listing, RepositoryName
@@ -75,6 +77,7 @@ class Upstream:
         factory=lambda: asyncio.Semaphore(MAX_LONG_MANIFESTS), kw_only=True
     )  # their places in memory
     lengths: BlobLengths = field(factory=BlobLengths, kw_only=True)
+    spare_streams: SpareStreams = field(factory=lambda: SpareStreams(time.monotonic), kw_only=True)
     _wrong_bytes: WrongBytesBackoff = field(
         factory=lambda: WrongBytesBackoff(time.monotonic), kw_only=True
     )
@@ -213,10 +216,20 @@ class Upstream:
             not self._absences.remembers_some
             and not self._wrong_bytes.holds_some
             and not self.lengths.doubts_some
+            and not self.spare_streams.are_doubted
             and self._breaker.is_at_rest
             and self._login_is_at_rest()
             and (self._troubles is None or not self._troubles.has_some)
         )
+
+    def count_segment(self, outcome: SegmentOutcome) -> None:
+        """Count a segment that was asked for beside other streams of its blob."""
+        self._counts.segment(outcome)
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether our own limit of bandwidth is what its downloads wait for."""
+        return self._bandwidth is not None and self._bandwidth.is_binding
 
     async def close(self) -> None:
         """Close the client's session; bodies that are being read break."""
@@ -250,6 +263,7 @@ class Upstream:
     def _note_bytes(self, attempt: Attempt, counted: Callable[[int], None], count: int) -> None:
         spend_bytes(count)
         counted(count)
+        self.spare_streams.come += count
         self._breaker.came(attempt, count)
 
     @contextmanager

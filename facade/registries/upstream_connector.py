@@ -18,6 +18,7 @@ from facade.registries.registry_troubles import RegistryTrouble, RegistryTrouble
 from facade.registries.renewed import Lasting, Renewed
 from facade.registries.sealed_provider import SealedProvider
 from facade.registries.secret_openings import SecretOpenings
+from facade.registries.spare_streams import MAX_SPARE_STREAMS, SpareStreams
 from facade.registries.spender import spend_request, spend_token
 from facade.registries.token_broker import LoginChallenge, TellOfMinting, TokenBroker
 from facade.registries.upstream import Upstream
@@ -48,6 +49,7 @@ class UpstreamConnector:
     _timeouts: Timeouts | None = None
     _bandwidth: Bandwidth | None = None  # of all its upstreams together
     _remember_missing: float = ABSENCE_SECONDS
+    _spare_streams: int = MAX_SPARE_STREAMS  # of each
     _openings: SecretOpenings = field(factory=SecretOpenings)
     _refused: RefusedCredentials = field(factory=RefusedCredentials)
     _large_manifests: OneAtATime = field(factory=OneAtATime, init=False)  # of all together, too
@@ -83,6 +85,9 @@ class UpstreamConnector:
             login_is_at_rest=lambda: login.is_at_rest,
             absences=Absences(time.monotonic, self._remember_missing),
             bandwidth=self._bandwidth,
+            spare_streams=SpareStreams(
+                time.monotonic, self._spare_streams, tell=counts.spare_streams
+            ),
             large_manifests=self._large_manifests,
             counts=counts,
         )

@@ -95,6 +95,7 @@ async def serve(
             timeouts=settings.upstream_timeouts,
             bandwidth=Bandwidth.of(settings.upstream_bandwidth),
             remember_missing=settings.remember_missing,
+            spare_streams=settings.upstream_streams,
             openings=openings,
             refused=refused,
         )

@@ -8,9 +8,12 @@ from typing import Final, Literal
 from attrs import evolve, frozen
 from typing_extensions import override
 
+from facade.arrivals.gaps import MAX_STREAMS
+from facade.arrivals.stream_growth import MOST_STREAMS
 from facade.devices.connection_limits import DEFAULT_CONNECTIONS_PER_DEVICE, MAX_AGE_SECONDS
 from facade.registries.absences import ABSENCE_SECONDS
 from facade.registries.device_allowance import CostLimits
+from facade.registries.spare_streams import MAX_SPARE_STREAMS
 from facade.registries.upstream_spending import SpendingLimits
 from facade.serving.setting_files import (
     CertificateFile,
@@ -155,6 +158,8 @@ class FacadeSettings(UpstreamSettings, DeviceSettings):
     device_upstream_bytes_per_hour: ByteSize = DEVICE_BYTES_PER_HOUR
     remember_missing: Duration = ABSENCE_SECONDS
     upstream_bandwidth: ByteSize = 0  # bytes a second of this process; 0: as much as there is
+    upstream_streams_per_blob: PositiveCount = MOST_STREAMS
+    upstream_streams: Count = MAX_SPARE_STREAMS  # of each registry, beyond the first of each blob
     upstream_timeout: PositiveDuration = Timeouts().stall_seconds
     log_level: LogLevel = "info"
     log_sample_hits: PositiveCount = 1
@@ -193,5 +198,7 @@ class FacadeSettings(UpstreamSettings, DeviceSettings):
             yield "tls_key_file", "the private key of the certificate in FACADE_TLS_CERT_FILE"
         if self.cache_max_bytes != 0 and self.cache_dir is None:
             yield "cache_dir", "a folder, unless FACADE_CACHE_MAX_BYTES is 0"
+        if self.upstream_streams_per_blob > MAX_STREAMS:
+            yield "upstream_streams_per_blob", f"{MAX_STREAMS} at most"
         if self.drain_delay > self.drain_timeout:
             yield "drain_delay", "no longer than FACADE_DRAIN_TIMEOUT, of which it is a part"

@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import frozen
 
 from facade.arrivals.flights import Flights
+from facade.arrivals.stream_growth import GrowthTerms
 from facade.content.ended_rights import EndedRights
 from facade.content.far_ranges import FarRanges
 from facade.content.source import Content
@@ -51,7 +52,8 @@ async def open_content(
         return
     store = await in_store_thread(_open, settings.cache_dir, settings.cache_max_bytes, metrics)
     mark = await in_store_thread(QuotaMark.set, store.layout, settings.cache_max_bytes)
-    flights = Flights(store, upstreams)
+    growth = GrowthTerms(most=settings.upstream_streams_per_blob)
+    flights = Flights(store, upstreams, growth=growth)
     metrics.followers.set_function(lambda: flights.followers)
     content = StoredContent.of(store, flights, upstreams, far_ranges)
     ended_rights = EndedRights(

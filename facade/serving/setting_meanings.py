@@ -84,6 +84,13 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "upstream_bandwidth": Meaning(
         "bytes a second that this process reads from registries; 0: no limit"
     ),
+    "upstream_streams_per_blob": Meaning(
+        "in how many streams a large blob may be read from its registry at once, as far as that"
+        " pays; 1: in one; 16 at most"
+    ),
+    "upstream_streams": Meaning(
+        "streams of one registry beyond the first of each blob, for all devices together; 0: none"
+    ),
     "upstream_timeout": Meaning(
         "for how long a registry may be silent, before its answer and within it"
     ),

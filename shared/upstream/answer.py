@@ -31,6 +31,7 @@ _UNSATISFIED_RANGE: Final = re.compile(r"bytes \*/([0-9]{1,18})", re.ASCII | re.
 _LENGTH: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+", re.ASCII)
 _DIGEST_LIKE: Final = re.compile(r"[A-Za-z0-9_+.:=-]+", re.ASCII)
+_STRONG_ETAG: Final = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 @frozen
@@ -76,6 +77,7 @@ class UpstreamAnswer:
     content_types: frozenset[str]  # lower case, without parameters; "" for one that is unreadable
     content_range: ContentRange | None
     digest_header: str | None  # Docker-Content-Digest: a claim
+    etag: str | None  # a strong one (RFC 9110 section 8.8.3), with its quotes
     is_plain: bool  # no web page and not encoded; otherwise its headers describe something else
     _response: aiohttp.ClientResponse | None = field(repr=False)
     # Of the body, which is read once.
@@ -244,6 +246,7 @@ def _answer(
         content_types=content_types,
         content_range=content_range,
         digest_header=_digest_header(response.headers),
+        etag=_strong_etag(response.headers),
         is_plain="text/html" not in content_types and is_identity(response.headers),
         response=response if with_body else None,
     )
@@ -270,6 +273,14 @@ def _content_length(headers: CIMultiDictProxy[str]) -> int | None:
 def _digest_header(headers: CIMultiDictProxy[str]) -> str | None:
     value = headers.get("Docker-Content-Digest", "")
     readable = len(value) <= MAX_HEADER_CHARACTERS and _DIGEST_LIKE.fullmatch(value)
+    return value if readable else None
+
+
+def _strong_etag(headers: CIMultiDictProxy[str]) -> str | None:
+    """Return the one strong validator; None if there is none, a weak one, or two that differ."""
+    values = {value.strip() for value in headers.getall("ETag", ())}
+    value = values.pop() if len(values) == 1 else ""
+    readable = len(value) <= MAX_HEADER_CHARACTERS and _STRONG_ETAG.fullmatch(value)
     return value if readable else None
 
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind
@@ -14,6 +14,7 @@ from tests.support.simulators.behaviour import (
     Behaviour,
     BreaksAt,
     Honest,
+    InTurn,
     MoreBytes,
     NoLength,
     OtherBytes,
@@ -67,6 +68,7 @@ def _other_beginning(content: bytes) -> Entry:
     return _wrong(Answers(200, body=bytes([content[0] ^ 1]) + content[1:]), Honest())
 
 
+_SLOW: Final = Ranged(piece_bytes=PIECE_BYTES // 8, pause_seconds=0.001)
 _ANY: Final[Mapping[str, Entry]] = {
     "honest": Entry(Honest()),
     "missing": _absent(404),
@@ -80,6 +82,11 @@ _OF_BYTES: Final[Mapping[str, Callable[[bytes], Entry]]] = {
 }
 _OF_BLOBS: Final[Mapping[str, Callable[[int], Entry]]] = {
     "breaks": lambda byte: Entry(BreaksAt(byte)),
+    # So that it comes in several streams.
+    "slow": lambda _: Entry(_SLOW),
+    "slow, breaks": lambda byte: Entry(evolve(_SLOW, breaks_at=byte, times=2)),
+    "slow, then knows no ranges": lambda _: Entry(InTurn((_SLOW, Ranged(refuses="all"), _SLOW))),
+    "slow, with other validators": lambda _: Entry(evolve(_SLOW, etags=True)),
     "breaks, knows no ranges": lambda byte: Entry(BreaksAt(byte, ranges="ignored")),
     "breaks, then lies": lambda byte: Entry(
         BreaksAt(byte, ranges="other_beginning"), is_honest=False

@@ -9,6 +9,7 @@ killed machine finds again, with nothing told and nothing cleaned.
 
 import asyncio
 import contextlib
+import math
 import shutil
 import sqlite3
 import time
@@ -24,6 +25,7 @@ from attrs import define, field, frozen
 from facade.arrivals.arrival import ArrivalEndedError
 from facade.arrivals.claim_watch import WatchTimes
 from facade.arrivals.flights import Flights
+from facade.arrivals.stream_growth import GrowthTerms
 from facade.content.far_ranges import FarRanges
 from facade.content.source import BlobPart, PullInProgress
 from facade.content.stored_content import StoredContent
@@ -37,7 +39,7 @@ from facade.store.blob_store import BlobStore
 from facade.store.file_lock import is_locked
 from facade.store.layout import FlightKey, Layout, Right
 from facade.values.byte_range import ByteRanges, Span
-from facade.values.piece import WrongBytesError
+from facade.values.piece import PIECE_BYTES, WrongBytesError
 from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
@@ -54,6 +56,16 @@ from tests.support.simulators.registry import RegistrySimulator
 
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PROCESSES: Final = 2
+# Small blobs come in several streams as soon as they can, whether or not that pays.
+EAGER: Final = GrowthTerms(
+    window_seconds=0,
+    window_bytes=0,
+    least_come=0,
+    least_left=PIECE_BYTES // 2,
+    least_gain=0,
+    least_slack=-math.inf,
+    least_segment=PIECE_BYTES // 4,
+)
 
 
 @frozen
@@ -124,6 +136,14 @@ class Host:
             )
 
 
+@frozen
+class Terms:
+    """How the processes watch what arrives, and when it comes in several streams."""
+
+    times: WatchTimes = field(factory=WatchTimes)
+    growth: GrowthTerms = field(factory=GrowthTerms)
+
+
 class Unverified(bytes):
     """A range that was marked: a device holds the whole against the digest."""
 
@@ -136,20 +156,20 @@ class Process:
     upstreams: Upstreams
     flights: Flights
     content: StoredContent
+    work: ConnectionWork
 
     @classmethod
-    def open(cls, folder: Path, quota: int, times: WatchTimes, *, may_be_unverified: bool) -> Self:
+    def open(cls, folder: Path, quota: int, terms: "Terms", *, may_be_unverified: bool) -> Self:
         """Open the store as a starting facade does."""
-        store, upstreams = (
-            BlobStore.open(folder, quota),
-            Upstreams(_make_upstream, ConnectionWork()),
-        )
-        flights = Flights(store, upstreams, times)
+        store, work = BlobStore.open(folder, quota), ConnectionWork()
+        upstreams = Upstreams(_make_upstream, work)
+        flights = Flights(store, upstreams, terms.times, growth=terms.growth)
         return cls(
             store,
             upstreams,
             flights,
             StoredContent.of(store, flights, upstreams, FarRanges(enabled=may_be_unverified)),
+            work,
         )
 
     async def land(self) -> None:
@@ -202,7 +222,7 @@ class World:
     scratch: Path
     quota: int
     hosts: dict[str, Host]
-    times: WatchTimes = field(factory=WatchTimes)
+    terms: Terms = field(factory=Terms)
     processes: list[Process] = field(factory=list)
     folder: Path = field(init=False)
     _threads: ThreadPoolExecutor = field(init=False)
@@ -215,11 +235,17 @@ class World:
 
     @classmethod
     async def start(
-        cls, scratch: Path, quota: int, names: str, times: WatchTimes | None = None
+        cls,
+        scratch: Path,
+        quota: int,
+        names: str,
+        times: WatchTimes | None = None,
+        growth: GrowthTerms | None = None,
     ) -> Self:
         """Start registries of these names, and the machine before them."""
         hosts = {name: Host(name, await RegistrySimulator().__aenter__()) for name in names}
-        return cls(scratch, quota, hosts, times or WatchTimes())
+        terms = Terms(times or WatchTimes(), growth or GrowthTerms())
+        return cls(scratch, quota, hosts, terms)
 
     async def stop(self) -> None:
         """Stop everything."""
@@ -285,7 +311,7 @@ class World:
         self._threads = ThreadPoolExecutor()
         asyncio.get_running_loop().set_default_executor(self._threads)
         self.processes = [
-            Process.open(self.folder, self.quota, self.times, may_be_unverified=number == 0)
+            Process.open(self.folder, self.quota, self.terms, may_be_unverified=number == 0)
             for number in range(PROCESSES)
         ]
 

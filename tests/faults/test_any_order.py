@@ -1,7 +1,6 @@
 """One arrival, filled in any order, by whatever mixture of readers, processes and registries."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,8 +13,21 @@ from facade.store.ingest_file import OwnedIngest
 from facade.values.byte_range import Span
 from facade.values.piece import PIECE_BYTES
 from facade.values.pull_path import Pull
-from shared.oci import Kind, RepositoryName
-from tests.faults.stored_world import Content, Unverified, World
+from shared.oci import RepositoryName
+from tests.faults.mixtures import (
+    BLOB,
+    LENGTH,
+    MIXTURES,
+    REPOSITORY,
+    WORKERS,
+    Asked,
+    bought,
+    pulled,
+    right,
+    serve,
+    serve_wrong,
+)
+from tests.faults.stored_world import Unverified, World
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import (
     Answers,
@@ -29,23 +41,6 @@ from tests.support.simulators.behaviour import (
     Slow,
 )
 
-REPOSITORY = "team/app"
-_random = random.Random(19)  # noqa: S311 - any bytes will do
-BLOB = Content("blob", Kind.BLOB, _random.randbytes(20 * PIECE_BYTES + 4711))
-LENGTH = len(BLOB.content)
-PIECES = LENGTH // PIECE_BYTES
-Asked = tuple[int, int] | None  # first byte and end; None: the whole
-
-# Whole readers, workers of a client that pulls ranges at once, resumes, a footer first, two bytes.
-WORKERS = [(place * 5 * PIECE_BYTES, (place + 1) * 5 * PIECE_BYTES) for place in range(4)]
-MIXTURES: dict[str, list[Asked]] = {
-    "whole": [None],
-    "workers": [*WORKERS, (20 * PIECE_BYTES, LENGTH)],
-    "whole beside far ranges": [None, (15 * PIECE_BYTES + 3, 15 * PIECE_BYTES + 99), WORKERS[2]],
-    "a footer, two bytes, then all": [(LENGTH - 99, LENGTH), (0, 2), None],
-    "backwards": [*reversed(WORKERS), None],
-}
-
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
@@ -55,42 +50,13 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await world.stop()
 
 
-def serve(world: World, get: Behaviour) -> None:
-    """Have the registry answer so."""
-    world.hosts["g"].serve(BLOB, REPOSITORY, get, Honest())
-
-
-async def pulled(world: World, asked: list[Asked], processes: int = 1) -> list[bytes | None]:
-    """Pull all of these at once, spread over processes."""
-    host = world.hosts["g"]
-    return await asyncio.gather(
-        *(
-            world.processes[place % processes].pull(host, REPOSITORY, BLOB, span)
-            for place, span in enumerate(asked)
-        )
-    )
-
-
-def bought(world: World) -> int:
-    """Return how many bytes the registry was asked for, as far as ranges say so."""
-    total = 0
-    for request in world.hosts["g"].simulator.pulls:
-        if request.method != "GET":
-            continue
-        asked = request.header("Range")
-        first, _, last = (asked or f"bytes=0-{LENGTH - 1}").removeprefix("bytes=").partition("-")
-        total += min(int(last or LENGTH - 1), LENGTH - 1) - int(first) + 1
-    return total
-
-
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("mixture", MIXTURES)
 async def test_each_gets_its_bytes(world: World, mixture: str, processes: int) -> None:
     """In whatever order they come; and what is stored then is right."""
     serve(world, Slow(PIECE_BYTES // 4, 0.002))
     asked = MIXTURES[mixture]
-    for span, body in zip(asked, await pulled(world, asked, processes), strict=True):
-        assert body == BLOB.content[slice(*span) if span else slice(None)]
+    assert await pulled(world, asked, processes) == right(asked)
     assert await pulled(world, [None]) == [BLOB.content]
     await eventually(lambda: world.is_stored(BLOB))
 
@@ -193,13 +159,7 @@ async def test_a_wrong_byte_anywhere_ends_no_whole_answer(
     world: World, mixture: str, place: int, processes: int
 ) -> None:
     """No piece of it stays, and one honest retry is right."""
-    wrong = bytearray(BLOB.content)
-    wrong[place] ^= 1
-    lie = Content(BLOB.name, BLOB.kind, bytes(wrong))
-    host = world.hosts["g"]
-    host.simulator.blob(
-        lie.content, repository=REPOSITORY, get=Slow(PIECE_BYTES, 0.002), digest=str(BLOB.digest)
-    )
+    serve_wrong(world, place, Slow(PIECE_BYTES, 0.002))
     bodies = await pulled(world, [*MIXTURES[mixture], None], processes)
     assert bodies[-1] is None
     for span, body in zip(MIXTURES[mixture], bodies, strict=False):
@@ -209,18 +169,15 @@ async def test_a_wrong_byte_anywhere_ends_no_whole_answer(
     assert not world.is_stored(BLOB)
     serve(world, Honest())
     await world.restart()  # what came wrong is not asked for again at once
-    assert await pulled(world, [*MIXTURES[mixture], None]) == [
-        BLOB.content[slice(*span) if span else slice(None)] for span in [*MIXTURES[mixture], None]
-    ]
+    asked = [*MIXTURES[mixture], None]
+    assert await pulled(world, asked) == right(asked)
 
 
 async def test_a_running_range_of_a_blob_that_turns_out_wrong_is_cut(world: World) -> None:
     """Although all its bytes have come."""
     host, process = world.hosts["g"], world.processes[0]
     holds = Holds(LENGTH - 1)
-    wrong = bytearray(BLOB.content)
-    wrong[-1] ^= 1
-    host.simulator.blob(bytes(wrong), repository=REPOSITORY, get=holds, digest=str(BLOB.digest))
+    serve_wrong(world, LENGTH - 1, holds)
     whole = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
     partial = world.partial(host, BLOB, REPOSITORY)
     await eventually(lambda: partial.exists() and partial.stat().st_size > 19 * PIECE_BYTES)

@@ -18,9 +18,9 @@ from facade.values.byte_range import Span
 from facade.values.piece import PIECE_BYTES
 from facade.values.pull_path import Pull
 from shared.oci import RepositoryName
+from tests.faults.mixtures import BLOB, LENGTH, REPOSITORY, bought, pulled, serve
 from tests.faults.stored_files import come
 from tests.faults.stored_world import Process, World
-from tests.faults.test_any_order import BLOB, LENGTH, REPOSITORY, bought, pulled, serve
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import BreaksEvery, Honest, Slow
 

@@ -27,7 +27,7 @@ from shared.oci import Kind
 from tests.faults.extent import extent
 from tests.faults.registry_answers import ANSWERS, CONTENTS, LONG_BLOBS, Entry, entry_of
 from tests.faults.stored_files import QuotaWatch, come
-from tests.faults.stored_world import Content, Host, Unverified, World
+from tests.faults.stored_world import EAGER, Content, Host, Unverified, World
 from tests.support.rot import rot
 from tests.support.simulators.behaviour import Holds
 
@@ -121,7 +121,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._rotten: dict[str, int] = {}  # content, and the file that was rotten
         self._came_wrong: set[tuple[str, str]] = set()  # access key, content: not asked for a while
         self._spoiled: set[tuple[str, str]] = set()  # the same, of a partial that rotted
-        self.world = self._run(World.start(Path(self._scratch.name), QUOTA, HOSTS))
+        self.world = self._run(World.start(Path(self._scratch.name), QUOTA, HOSTS, growth=EAGER))
 
     @override
     def teardown(self) -> None:

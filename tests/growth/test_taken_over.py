@@ -15,6 +15,7 @@ from facade.arrivals.first_answer import HASHED_WHILE_OPEN_BYTES, Left
 from facade.arrivals.flight import Flight
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
+from facade.arrivals.stream_growth import GrowthTerms
 from facade.arrivals.taken_up import TakenUp
 from facade.registries.connection_work import ConnectionWork
 from facade.registries.upstream import Upstream
@@ -130,6 +131,7 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
             WatchTimes(),
             Grace(),
             GatherBudget(),
+            GrowthTerms(),
             None,
             WHILE_OPEN,
         )

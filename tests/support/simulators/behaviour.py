@@ -96,7 +96,8 @@ class Ranged:
     answer nor HEAD says how long it is (chunked, or ended by closing). `names_total` False: `bytes
     a-b/*`. `at_most`: a range is never longer, whatever was asked for. `refuses`: open ranges, or
     all ranges, are answered with 416, with or without the total. `described`: what a 206 says of
-    itself.
+    itself. `total_off`: by how much the total of a range differs from what there is. There are
+    `pause_seconds` before each `piece_bytes` of a body.
     """
 
     breaks_at: int | None = None
@@ -109,7 +110,11 @@ class Ranged:
     refuses: Literal["none", "open", "all"] = "none"
     refusal_names_total: bool = True
     described: Literal["range", "nothing", "multipart"] = "range"
+    total_off: int = 0
     etags: bool = False  # another one with each answer
+    names_digest: bool = True
+    piece_bytes: int = 64 * 1024
+    pause_seconds: float = 0.0
 
 
 @frozen

@@ -1,5 +1,6 @@
 """Answers of a registry that does ranges, lengths and breaks in a way of its own."""
 
+import asyncio
 import secrets
 
 from tests.support.simulators.behaviour import Ranged
@@ -36,13 +37,14 @@ async def _write_whole(stored: StoredContent, behaviour: Ranged, wire: Wire) -> 
     elif not behaviour.names_length:
         more.append(("Connection", "close"))
     total = len(stored.content)
-    await wire.head(200, stored.headers(total if behaviour.names_length else None, *more))
+    headers = stored.headers(total if behaviour.names_length else None, *more)
+    await wire.head(200, _said(behaviour, headers))
     breaks = _breaks(stored, behaviour, 0, total)
     body = stored.content[: behaviour.breaks_at if breaks else total]
     if is_chunked and body:
         await wire.write(b"%x\r\n%b\r\n" % (len(body), body))
     else:
-        await wire.write(body)
+        await _write_paced(behaviour, body, wire)
     if breaks and not (is_chunked and behaviour.then == "end"):
         await end_answer(wire, behaviour.then)
     elif is_chunked:
@@ -54,7 +56,7 @@ async def _write_whole(stored: StoredContent, behaviour: Ranged, wire: Wire) -> 
 async def _write_span(
     stored: StoredContent, behaviour: Ranged, first: int, end: int, wire: Wire
 ) -> None:
-    total = len(stored.content) if behaviour.names_total else "*"
+    total = len(stored.content) + behaviour.total_off if behaviour.names_total else "*"
     more = _etag(behaviour)
     match behaviour.described:
         case "range":
@@ -63,11 +65,28 @@ async def _write_span(
             more.append(("Content-Type", "multipart/byteranges; boundary=x"))
         case "nothing":
             pass
-    await wire.head(206, stored.headers(end - first, *more))
+    await wire.head(206, _said(behaviour, stored.headers(end - first, *more)))
     breaks = _breaks(stored, behaviour, first, end)
-    await wire.write(stored.content[first : behaviour.breaks_at if breaks else end])
+    body = stored.content[first : behaviour.breaks_at if breaks else end]
+    await _write_paced(behaviour, body, wire)
     if breaks:
         await end_answer(wire, behaviour.then)
+
+
+async def _write_paced(behaviour: Ranged, body: bytes, wire: Wire) -> None:
+    if not behaviour.pause_seconds:
+        await wire.write(body)
+        return
+    for start in range(0, len(body), behaviour.piece_bytes):
+        await asyncio.sleep(behaviour.pause_seconds)
+        await wire.write(body[start : start + behaviour.piece_bytes])
+
+
+def _said(behaviour: Ranged, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return headers as this registry says them."""
+    if behaviour.names_digest:
+        return headers
+    return [each for each in headers if each[0] != "Docker-Content-Digest"]
 
 
 def _etag(behaviour: Ranged) -> list[tuple[str, str]]:

@@ -55,6 +55,7 @@ def test_the_required_variables_are_enough(good: Mapping[str, str]) -> None:
     assert settings.cost_limits == CostLimits(misses_per_minute=600, downloads=64)
     assert settings.spending_limits == SpendingLimits(2400, 300, 256 * 2**30)
     assert (settings.remember_missing, settings.upstream_bandwidth) == (30, 0)
+    assert (settings.upstream_streams_per_blob, settings.upstream_streams) == (4, 32)
     assert settings.upstream_timeouts == Timeouts()
     assert (settings.max_connections, settings.max_connections_per_device) == (0, 32)
     assert (settings.max_connection_age, settings.device_crl_file) == (3600, None)
@@ -120,6 +121,8 @@ WRONG = {
     "FACADE_TLS_KEY_FILE": f"/nonexistent/{CANARY}",
     "FACADE_TLS_MINIMUM": "1.1",
     "FACADE_UPSTREAM_BANDWIDTH": "20MB",
+    "FACADE_UPSTREAM_STREAMS": "-1",
+    "FACADE_UPSTREAM_STREAMS_PER_BLOB": "0",
     "FACADE_UPSTREAM_TIMEOUT": "0s",
     f"FACADE_{CANARY.upper().replace('-', '_')}": CANARY,
 }
@@ -134,6 +137,13 @@ def test_all_that_is_wrong_is_named_at_once_without_a_value() -> None:
 def test_each_wrong_value_is_named_alone(good: Mapping[str, str], name: str) -> None:
     """Where everything else is right, nothing else is said."""
     assert problems_of({**good, name: WRONG[name]}).keys() == {name}
+
+
+def test_a_blob_has_no_more_streams_than_one_may_have(good: Mapping[str, str]) -> None:
+    """Also for what devices wait for."""
+    name = "FACADE_UPSTREAM_STREAMS_PER_BLOB"
+    assert load(FacadeSettings, PREFIX, {**good, name: "16"}).upstream_streams_per_blob == 16
+    assert problems_of({**good, name: "17"}).keys() == {name}
 
 
 STATEMENT, SEALING = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()

@@ -1,0 +1,164 @@
+"""The streams that bring one blob now: each a span of it, written with its checksums as it comes.
+
+A stream that takes over what another one was to bring ends that one only when it has begun itself:
+so a registry that refuses it has broken nothing off.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from attrs import define, field
+
+from facade.arrivals.arrival import Progress
+from facade.arrivals.gaps import ALIGNED_BYTES, Segment
+from facade.arrivals.gather_budget import GatherBudget
+from facade.arrivals.hash_along import HashAlong
+from facade.arrivals.ingest_writer import IngestWriter
+from facade.arrivals.span_download import SpanDownload
+from facade.loop.outcome import Failed, outcome_of
+from facade.loop.thread_work import until_done
+from facade.store.ingest_file import OwnedIngest
+from facade.store.segment_writer import SegmentWriter
+
+# Has a thread write so many bytes, within the quota. Raises `StoreGaveUpError` and `OSError`.
+WriteSegment = Callable[[SegmentWriter, Callable[[], None], int], Awaitable[None]]
+
+
+@define(eq=False)
+class BlobStream:
+    """A span that comes, and the task that brings it."""
+
+    download: SpanDownload
+    is_further: bool = False  # others bring the blob, and can do without it
+    has_place: bool = False  # of the registry's spare streams
+    # Ends where this one begins, as soon as this one has begun.
+    cuts: SpanDownload | None = None
+    task: asyncio.Task[Failed | None] | None = field(default=None, init=False)
+    is_left: bool = field(default=False, init=False)  # because it is too slow
+
+    def leave(self) -> None:
+        """Let go of it. What has come of it is kept."""
+        self.is_left = True
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Let go of it."""
+        if self.task is not None:
+            self.task.cancel()
+
+
+@define(eq=False)
+class BlobStreams:
+    """Those of one blob. For one event loop."""
+
+    _ingest: OwnedIngest
+    _progress: Progress
+    _write: WriteSegment
+    _written: Callable[[], None]  # told after each write, on the loop
+    _budget: GatherBudget
+    _length: int
+    _hash: HashAlong
+    # Told what has come, in bytes, and for how many seconds a stream had waited for it.
+    _note: Callable[[int, float], None]
+    running: list[BlobStream] = field(factory=list, init=False)
+
+    def start(self, stream: BlobStream) -> None:
+        """Begin to bring a span."""
+        self.running.append(stream)
+        self._progress.streams.append(stream.download)
+        stream.task = asyncio.create_task(outcome_of(self._bring(stream)))
+        stream.task.add_done_callback(lambda _: self._progress.hungry.set())
+
+    def cut(self, segment: Segment) -> bool:
+        """Have a stream end where a segment begins; False if it has come further."""
+        for stream in self.running:
+            if segment.cut is not None and stream.download is segment.cut:
+                stream.download.end = segment.first
+                return stream.download.reached < segment.first
+        return segment.cut is None
+
+    def take_ended(self) -> list[tuple[BlobStream, Failed | None]]:
+        """Return the streams that have ended since it was asked last, with how they failed."""
+        ended = list[tuple[BlobStream, Failed | None]]()
+        for stream in list(self.running):
+            if stream.task is not None and stream.task.done():
+                self._forget(stream)
+                failed = None if stream.task.cancelled() else stream.task.result()
+                ended.append((stream, failed))
+        return ended
+
+    async def end(self) -> list[BlobStream]:
+        """Let go of all of them; return them when they have let go of the file."""
+        ended = list(self.running)
+        for stream in ended:
+            stream.cancel()
+        for stream in ended:
+            if stream.task is not None:
+                await until_done(stream.task)
+            self._forget(stream)
+        return ended
+
+    def _forget(self, stream: BlobStream) -> None:
+        self.running.remove(stream)
+        self._progress.streams.remove(stream.download)
+
+    async def _bring(self, stream: BlobStream) -> None:
+        """Write what a stream brings."""
+        download, current = stream.download, [self._sink(stream.download.reached)]
+        writer = IngestWriter(
+            lambda chunks: self._append(download, current[0], chunks),
+            self._written,
+            budget=self._budget,
+        )
+        try:
+            expected, asked_at = download.reached, time.monotonic()
+            async for chunk in download.chunks():
+                self._note(len(chunk), time.monotonic() - asked_at)
+                if not self._takes_over(stream, expected):
+                    return
+                if download.reached - len(chunk) != expected:  # the whole has begun again
+                    await writer.settle()
+                    current[0] = self._sink(0)
+                expected = download.reached
+                await writer.put(chunk)
+                asked_at = time.monotonic()
+            await writer.settle()
+        except asyncio.CancelledError:
+            if stream.is_left:
+                await writer.settle()
+            raise
+        finally:
+            await writer.stop()
+            await download.close()
+
+    def _sink(self, first: int) -> SegmentWriter:
+        return self._ingest.segment(first - first % ALIGNED_BYTES, self._length)
+
+    def _takes_over(self, stream: BlobStream, first: int) -> bool:
+        """Have the stream before it end where this one has begun.
+
+        False if that one has come as far meanwhile.
+        """
+        before, stream.cuts = stream.cuts, None
+        if before is None:
+            return True
+        if before.reached > first or self._progress.come.run_end(first) > first:
+            return False
+        before.end = min(before.end, first)
+        return True
+
+    async def _append(
+        self, download: SpanDownload, sink: SegmentWriter, chunks: list[bytes]
+    ) -> None:
+        before = sink.checked
+        await self._write(sink, partial(self._write_and_hash, sink, chunks), sum(map(len, chunks)))
+        download.at = max(download.at, sink.checked)
+        self._progress.advance(before, sink.checked)
+        self._hash.note()
+
+    def _write_and_hash(self, sink: SegmentWriter, chunks: list[bytes]) -> None:
+        """Write, and hash what was written if all before it was. Blocks."""
+        sink.append(chunks)
+        self._hash.take_written(sink.first, sink.checked)

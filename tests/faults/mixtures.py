@@ -1,0 +1,68 @@
+"""A blob, and whatever mixtures of readers ask for it at once: whole, in ranges, from anywhere."""
+
+import asyncio
+import random
+from typing import Final
+
+from facade.values.piece import PIECE_BYTES
+from shared.oci import Kind
+from tests.faults.stored_world import Content, World
+from tests.support.simulators.behaviour import Behaviour, Honest
+
+REPOSITORY: Final = "team/app"
+_random = random.Random(19)  # noqa: S311 - any bytes will do
+BLOB: Final = Content("blob", Kind.BLOB, _random.randbytes(20 * PIECE_BYTES + 4711))
+LENGTH: Final = len(BLOB.content)
+Asked = tuple[int, int] | None  # first byte and end; None: the whole
+
+# Whole readers, workers of a client that pulls ranges at once, resumes, a footer first, two bytes.
+WORKERS: Final = [(place * 5 * PIECE_BYTES, (place + 1) * 5 * PIECE_BYTES) for place in range(4)]
+MIXTURES: Final[dict[str, list[Asked]]] = {
+    "whole": [None],
+    "workers": [*WORKERS, (20 * PIECE_BYTES, LENGTH)],
+    "whole beside far ranges": [None, (15 * PIECE_BYTES + 3, 15 * PIECE_BYTES + 99), WORKERS[2]],
+    "a footer, two bytes, then all": [(LENGTH - 99, LENGTH), (0, 2), None],
+    "backwards": [*reversed(WORKERS), None],
+}
+
+
+def serve(world: World, get: Behaviour) -> None:
+    """Have the registry answer so."""
+    world.hosts["g"].serve(BLOB, REPOSITORY, get, Honest())
+
+
+def serve_wrong(world: World, place: int, get: Behaviour) -> None:
+    """Have the registry answer so, with one wrong byte."""
+    wrong = bytearray(BLOB.content)
+    wrong[place] ^= 1
+    world.hosts["g"].simulator.blob(
+        bytes(wrong), repository=REPOSITORY, get=get, digest=str(BLOB.digest)
+    )
+
+
+def right(asked: list[Asked]) -> list[bytes]:
+    """Return what each is to get."""
+    return [BLOB.content[slice(*span) if span else slice(None)] for span in asked]
+
+
+async def pulled(world: World, asked: list[Asked], processes: int = 1) -> list[bytes | None]:
+    """Pull all of these at once, spread over processes."""
+    host = world.hosts["g"]
+    return await asyncio.gather(
+        *(
+            world.processes[place % processes].pull(host, REPOSITORY, BLOB, span)
+            for place, span in enumerate(asked)
+        )
+    )
+
+
+def bought(world: World) -> int:
+    """Return how many bytes the registry was asked for, as far as ranges say so."""
+    total = 0
+    for request in world.hosts["g"].simulator.pulls:
+        if request.method != "GET":
+            continue
+        asked = request.header("Range")
+        first, _, last = (asked or f"bytes=0-{LENGTH - 1}").removeprefix("bytes=").partition("-")
+        total += min(int(last or LENGTH - 1), LENGTH - 1) - int(first) + 1
+    return total

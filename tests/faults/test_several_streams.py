@@ -1,0 +1,220 @@
+"""A blob that comes in several streams at once, from registries that are not up to that."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from facade.values.piece import PIECE_BYTES
+from shared.oci import Kind
+from tests.faults.mixtures import (
+    BLOB,
+    LENGTH,
+    MIXTURES,
+    REPOSITORY,
+    pulled,
+    right,
+    serve,
+    serve_wrong,
+)
+from tests.faults.stored_files import come
+from tests.faults.stored_world import EAGER, Content, Unverified, World
+from tests.support.eventually import eventually
+from tests.support.simulators.behaviour import (
+    Answers,
+    Behaviour,
+    BreaksAt,
+    FewerBytes,
+    Holds,
+    Honest,
+    InTurn,
+    OtherBytes,
+    Ranged,
+    Stalls,
+)
+
+SLOW = Ranged(piece_bytes=PIECE_BYTES // 8, pause_seconds=0.003)  # half a second for the blob
+OTHER = Content("other", Kind.BLOB, BLOB.content[::-1])
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Two facades' stores on one folder, which widen as soon as they can."""
+    world = await World.start(tmp_path, 64 * PIECE_BYTES, "g", growth=EAGER)
+    yield world
+    await world.stop()
+
+
+def gets(world: World, content: Content = BLOB) -> list[str | None]:
+    """Return the ranges that the registry was asked for."""
+    return [
+        request.header("Range")
+        for request in world.hosts["g"].simulator.pulls
+        if request.method == "GET" and request.path.endswith(str(content.digest))
+    ]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("mixture", MIXTURES)
+async def test_each_gets_its_bytes_and_each_is_bought_once(
+    world: World, mixture: str, processes: int
+) -> None:
+    """But for what is on its way where a stream is cut."""
+    serve(world, SLOW)
+    asked = MIXTURES[mixture]
+    assert await pulled(world, asked, processes) == right(asked)
+    assert await pulled(world, [None]) == [BLOB.content]
+    await eventually(lambda: world.is_stored(BLOB))
+    simulator = world.hosts["g"].simulator
+    await eventually(lambda: simulator.answered == len(simulator.requests))
+    assert simulator.written_bytes <= 1.02 * LENGTH + 2 * PIECE_BYTES
+    assert len(gets(world)) > 2
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("mixture", MIXTURES)
+@pytest.mark.parametrize(
+    "place", [0, 3 * PIECE_BYTES, 7 * PIECE_BYTES + 1, 16 * PIECE_BYTES, LENGTH - 1]
+)
+async def test_a_wrong_byte_in_any_segment_ends_no_whole_answer(
+    world: World, mixture: str, place: int, processes: int
+) -> None:
+    """No piece of it stays, and one honest retry is right."""
+    serve_wrong(world, place, SLOW)
+    asked = [*MIXTURES[mixture], None]
+    bodies = await pulled(world, asked, processes)
+    assert bodies[-1] is None
+    for span, body in zip(asked, bodies, strict=True):
+        is_marked = span is not None and isinstance(body, Unverified)
+        assert body is None or is_marked, "a clean end that was not marked"
+    await world.settled()
+    assert not world.is_stored(BLOB)
+    assert not world.partial(world.hosts["g"], BLOB, REPOSITORY).exists()
+    serve(world, SLOW)
+    await world.restart()  # what came wrong is not asked for again at once
+    assert await pulled(world, asked) == right(asked)
+
+
+UNFIT: list[Behaviour] = [
+    BreaksAt(0, times=0, ranges="ignored"),
+    BreaksAt(0, times=0, ranges="other_beginning"),
+    BreaksAt(0, times=0, ranges="other_total"),
+    BreaksAt(0, times=0, ranges="wrong"),
+    BreaksAt(0, times=0, ranges="other_length"),
+    Ranged(refuses="all"),
+    Ranged(refuses="all", refusal_names_total=False),
+    Ranged(described="multipart"),
+    Ranged(described="nothing"),
+    Ranged(names_total=False),
+    Ranged(names_digest=False),
+    Ranged(total_off=1),
+    Ranged(total_off=PIECE_BYTES),
+    OtherBytes(),
+    FewerBytes(PIECE_BYTES),
+    Answers(204),
+    Answers(401),
+]
+
+
+@pytest.mark.parametrize("unfit", UNFIT, ids=str)
+async def test_an_answer_that_does_not_fit_is_not_mixed_in(world: World, unfit: Behaviour) -> None:
+    """The blob comes in the stream that it had; and so does the registry's next one."""
+    serve(world, InTurn((SLOW, unfit, SLOW)))
+    async with asyncio.timeout(20):
+        assert await pulled(world, [None]) == [BLOB.content]
+    asked = gets(world)
+    assert len(asked) == 2
+    assert asked[0] is None
+    world.hosts["g"].serve(OTHER, REPOSITORY, SLOW, Honest())
+    process = world.processes[0]
+    assert await process.pull(world.hosts["g"], REPOSITORY, OTHER, None) == OTHER.content
+    if unfit == Answers(401):  # which says nothing about ranges
+        assert len(gets(world, OTHER)) > 1
+    else:
+        assert len(gets(world, OTHER)) == 1
+
+
+REFUSALS: list[Behaviour] = [Answers(503), Answers(429, (("Retry-After", "60"),)), Answers(404)]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=str)
+async def test_a_registry_that_gives_no_further_stream_is_left_in_peace(
+    world: World, refusal: Behaviour
+) -> None:
+    """It is not asked again for this blob, and nothing waits for it."""
+    serve(world, InTurn((SLOW, refusal, SLOW)))
+    async with asyncio.timeout(20):
+        assert await pulled(world, [None]) == [BLOB.content]
+    assert len(gets(world)) == 2
+
+
+async def test_each_answer_has_to_have_the_same_validator(world: World) -> None:
+    """Of a registry whose answers each have another one, a blob comes in one stream."""
+    serve(world, evolve(SLOW, etags=True))
+    assert await pulled(world, [None]) == [BLOB.content]
+    assert len(gets(world)) == 2
+
+
+async def test_without_a_validator_there_is_one_stream(world: World) -> None:
+    """Nobody could tell whether a second one is about the same bytes."""
+    serve(world, evolve(SLOW, names_digest=False))
+    assert await pulled(world, [None]) == [BLOB.content]
+    assert len(gets(world)) == 1
+
+
+SICK: list[Behaviour] = [
+    Stalls(),
+    Ranged(breaks_at=LENGTH // 2, times=1, then="stay"),
+    Ranged(piece_bytes=1024, pause_seconds=0.1),
+    Ranged(breaks_at=LENGTH // 2, times=1),
+]
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+@pytest.mark.parametrize("sick", SICK, ids=str)
+async def test_a_slow_or_dead_stream_among_several_holds_up_nothing(
+    world: World, sick: Behaviour, turn: int
+) -> None:
+    """What it was to bring comes in another way, long before the registry's own time is over."""
+    turns = list[Behaviour]([evolve(SLOW, pause_seconds=0.1)] * 8)
+    if turn == 0 and sick == Stalls():
+        pytest.skip("nothing has begun then")
+    turns[turn] = sick
+    serve(world, InTurn((*turns, SLOW)))
+    async with asyncio.timeout(30):
+        assert await pulled(world, [None]) == [BLOB.content]
+
+
+async def test_what_came_in_segments_survives_a_crash(world: World) -> None:
+    """Nine tenths of it are not bought again, wherever they lie."""
+    serve(world, evolve(SLOW, pause_seconds=0.02))
+    pull = asyncio.create_task(pulled(world, [None]))
+    partial = world.partial(world.hosts["g"], BLOB, REPOSITORY)
+    await eventually(lambda: partial.exists() and come(partial, LENGTH).count > LENGTH // 3)
+    had_come = world.hosts["g"].simulator.written_bytes
+    await world.crash([pull])
+    simulator = world.hosts["g"].simulator
+    await eventually(lambda: simulator.answered == len(simulator.requests))
+    before = simulator.written_bytes
+    serve(world, Honest())
+    assert await pulled(world, [None]) == [BLOB.content]
+    await eventually(lambda: simulator.answered == len(simulator.requests))
+    assert simulator.written_bytes - before <= LENGTH - 0.9 * had_come + PIECE_BYTES
+
+
+async def test_a_revocation_ends_all_streams_at_once(world: World) -> None:
+    """And whoever reads is told."""
+    holds = Holds(0)
+    serve(world, InTurn((evolve(SLOW, pause_seconds=0.05), *[holds] * 3)))
+    host, process = world.hosts["g"], world.processes[0]
+    pull = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
+    await eventually(lambda: len(gets(world)) >= 2)
+    process.work.revoke(host.connection.id)
+    assert await pull is None
+    simulator = host.simulator
+    holds.gate.set()
+    await eventually(lambda: simulator.answered == len(simulator.requests))
+    await world.settled()
+    assert simulator.written_bytes < LENGTH
