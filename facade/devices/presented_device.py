@@ -43,6 +43,9 @@ class PresentedDevice:
     problem: str = ""
     subject: str | None = None  # RFC 4514, if it identifies nobody: it can be found by this
     chain: tuple[bytes, ...] = field(default=(), eq=False, repr=False)  # DER, as it was presented
+    # Of the statements that revoke it, as a device or as a certificate: its connections are found
+    # by them.
+    subjects: tuple[str, ...] = field(init=False, eq=False, repr=False)
 
     @property
     def claims(self) -> dict[str, str | None]:
@@ -63,9 +66,8 @@ class PresentedDevice:
         """The device's id, for the log."""
         return self.identity.id if self.identity else None
 
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """Return the subjects of the statements that revoke it: as a device, as a certificate."""
+    @subjects.default
+    def _subjects(self) -> tuple[str, ...]:
         serial = f"{self.serial:x}"
         certificates = (
             device_subject(None, serial, None),
