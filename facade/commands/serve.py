@@ -11,6 +11,7 @@ import click
 import uvloop
 
 from facade.errors import StartError
+from facade.loop.large_blocks import give_large_blocks_back
 from facade.serving.app import serve as serve_devices
 from facade.serving.config import PREFIX, FacadeSettings
 from shared import structured_log
@@ -55,6 +56,7 @@ def serve() -> None:
         _log.warning("password is exposed", variable=f"{PREFIX}_DATABASE_URL", reason=exposure)
     _raise_descriptor_limit()
     _collect_seldom()
+    give_large_blocks_back()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         with ServiceManager.of_this_process() as manager:

@@ -1,5 +1,6 @@
 """A process's memory, as Linux tells it."""
 
+import os
 import re
 from pathlib import Path
 
@@ -23,3 +24,8 @@ class Memory:
         status = Path(f"/proc/{pid}/status").read_text()
         sizes = {name: int(kilobytes) * 1024 for name, kilobytes in _LINE.findall(status)}
         return cls(sizes["VmRSS"], sizes["VmHWM"])
+
+    @classmethod
+    def of_this_process(cls) -> "Memory":
+        """Read those of this one."""
+        return cls.of(os.getpid())
