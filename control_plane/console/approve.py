@@ -10,7 +10,7 @@ from control_plane.connections import operations
 from control_plane.connections.acts import ApprovalEnd, Connections
 from control_plane.connections.fields import parse_fingerprint
 from control_plane.console.connection_words import check_of, place_of
-from control_plane.console.document_sections import sections_of
+from control_plane.console.document_sections import changed_and_same, sections_of
 from control_plane.console.local_path import ROOT
 from control_plane.console.notices import Notice
 from control_plane.console.page import ConsoleForm, ConsolePage, ConsoleSection, Done, PageView
@@ -109,13 +109,17 @@ class ApprovePages:
         # Who ticked that they compared a fingerprint did not compare the one that is shown now.
         is_as_sent = state.value("fingerprint") == shown["fingerprint"]
         is_same_act = state.value("is_draft", "") == (_YES if review.is_draft else _NO)
+        lines = [line_view(each) for each in review.document.lines]
+        changed, same = changed_and_same(lines)
         return PageView(
             "review.html",
             f"Review {place_of(shown)}",
             {
                 "review": shown,
                 "check": check_of(shown),
-                "line_sections": sections_of(map(line_view, review.document.lines)),
+                "line_sections": sections_of(lines),
+                "changed_sections": changed,
+                "same_sections": same,
                 "may_approve": visit.may(operations.APPROVE),
                 "keeps_ticks": is_as_sent and is_same_act,
                 "is_other_now": state.was_refused and not (is_as_sent and is_same_act),

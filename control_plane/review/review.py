@@ -18,7 +18,7 @@ from control_plane.review.highlights import Highlight, highlights
 from shared.connection import SealedSecretReference
 
 NEW_SECRET, KEPT_SECRET, REPLACED_SECRET = "new", "as before", "replaced"
-_MAKING: Final = frozenset({"connected_by", "connected_at"})  # each draft is made by somebody, once
+MAKING: Final = frozenset({"connected_by", "connected_at"})  # each draft is made by somebody, once
 SEALED_AGAIN = "as before, sealed again"
 
 
@@ -52,7 +52,7 @@ class DocumentReview:
     def changed_terms(self) -> int:
         """How many lines differ, but for who made the revision and when."""
         return sum(
-            each.change is not LineChange.SAME and each.line.name not in _MAKING
+            each.change is not LineChange.SAME and each.line.name not in MAKING
             for each in self.lines
         )
 

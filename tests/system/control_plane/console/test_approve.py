@@ -70,6 +70,9 @@ def test_the_queue_leads_to_the_review_and_the_review_to_an_approval(
         expect(page.get_by_role("heading", level=1)).to_have_text(f"Review {host}")
         assert line(page, "Fleets") == ["line-a", "all"]
         assert line(page, "Secret")[1].startswith("replaced")
+        assert line(page, "Host") == []  # what stays is folded
+        page.get_by_text("What stays as it is").click()
+        assert line(page, "Host") == [host]
         expect(page.get_by_text("The secret is shown to https://login.example")).to_be_visible()
         expect(page.get_by_text(view["draft"]["fingerprint"])).to_be_visible()
         expect(page.get_by_label("The fingerprint's words").get_by_role("listitem")).to_have_count(
