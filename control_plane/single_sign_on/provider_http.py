@@ -25,17 +25,12 @@ from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.bounded_connection import bound_answers
 from shared.upstream.egress import LOOPBACK, EgressRule
 from shared.upstream.errors import UpstreamError
+from shared.upstream.outbound_session import outbound_session
 from shared.upstream.patience import Deadline
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import PinnedResolver
 from shared.upstream.tls_contexts import Authorities, TlsContexts
-from shared.upstream.transport import (
-    MAX_HEADER_BYTES,
-    MAX_HEADERS,
-    USER_AGENT,
-    read_bounded,
-    upstream_error,
-)
+from shared.upstream.transport import USER_AGENT, read_bounded, upstream_error
 from shared.upstream.tunnel import TunnelConnector
 
 MAX_ANSWER_BYTES: Final = 256 * 1024  # 64 keys with their certificates; a token answer has 16 KiB
@@ -85,20 +80,11 @@ class ProviderHttp:
         """
         rule = None if networks is None else _rule(networks)
         resolver = aiohttp.ThreadedResolver() if rule is None else PinnedResolver(rule)
-        async with aiohttp.ClientSession(
-            connector=_connector(resolver, proxy),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
-            headers={
-                "User-Agent": USER_AGENT,
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-            },
-            auto_decompress=False,
-            trust_env=False,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-            max_headers=MAX_HEADERS,
+        async with outbound_session(
+            _connector(resolver, proxy),
+            user_agent=USER_AGENT,
+            accept="application/json",
+            seconds=REQUEST_SECONDS,
         ) as session:
             yield cls(session, rule, Authorities.beside(ca_certificate), TlsContexts())
 

@@ -25,13 +25,12 @@ from shared.upstream.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
+from shared.upstream.outbound_session import outbound_session
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import PinnedResolver
 from shared.upstream.retry_after import retry_after_seconds
 from shared.upstream.tls_contexts import Authorities
 from shared.upstream.transport import (
-    MAX_HEADER_BYTES,
-    MAX_HEADERS,
     TransportMeans,
     judged_connector,
     leave,
@@ -89,16 +88,8 @@ class Delivery:
         """Yield the way to a target; requests under way end with the block."""
         resolver = PinnedResolver(target.egress_rule, seconds=ATTEMPT_SECONDS)
         try:
-            async with aiohttp.ClientSession(
-                connector=judged_connector(resolver, proxy, means.kept),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-                auto_decompress=False,
-                trust_env=False,
-                max_line_size=MAX_HEADER_BYTES,
-                max_field_size=MAX_HEADER_BYTES,
-                max_headers=MAX_HEADERS,
-            ) as session:
+            connector = judged_connector(resolver, proxy, means.kept)
+            async with outbound_session(connector, user_agent=USER_AGENT) as session:
                 yield cls(target, session, means, Authorities.beside(target.ca_certificate))
         finally:
             await resolver.close()

@@ -19,6 +19,7 @@ from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
 from shared.upstream.credentials.google_transport import TokenRequest
 from shared.upstream.credentials.short_lived import ShortLivedCredential
+from shared.upstream.outbound_session import outbound_session
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.tls_contexts import TlsContexts
 from shared.upstream.transport import USER_AGENT
@@ -64,13 +65,8 @@ class GoogleTokenEndpoint:
         """
         threads = ThreadPoolExecutor(EXCHANGE_THREADS, thread_name_prefix="google-token")
         try:
-            async with aiohttp.ClientSession(
-                connector=connector_through(proxy),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-                timeout=aiohttp.ClientTimeout(total=request_seconds),
-                auto_decompress=False,
+            async with outbound_session(
+                connector_through(proxy), user_agent=USER_AGENT, seconds=request_seconds
             ) as session:
                 yield cls(session, threads, url, tls or TlsContexts())
         finally:
