@@ -26,6 +26,8 @@ NODE := .dev/node
 NODE_INSTALLED := $(NODE)/.installed
 # What packs the product, and what runs what was packed.
 DEPLOY_PROGRAMS := aardvark-dns binutils iptables mmdebstrap netavark podman runc prometheus prometheus-alertmanager
+# A client that only root may run, in a network of the tests' own.
+DEPLOY_PROGRAMS += docker.io iproute2
 # The release that its tests run.
 RELEASE := .dev/release
 
