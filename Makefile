@@ -141,15 +141,17 @@ images: $(INSTALLED) ## dist/: the images control-plane and facade in one archiv
 .PHONY: package
 package: $(INSTALLED) ## dist/: wheel, sdist, and Debian packages with units for systemd
 	@$(BIN)/python -m deploy.dev.debian install binutils
-	@wheel=$$($(MAKE) wheel) && $(BIN)/python -m deploy.release packages --wheel "$$wheel" --out $(DIST)
+	@wheel=$$($(MAKE) wheel) && device_wheel=$$($(MAKE) devices | grep agent-) \
+	  && $(BIN)/python -m deploy.release packages --wheel "$$wheel" --device-wheel "$$device_wheel" --out $(DIST)
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build --target sdist --directory $(DIST) >/dev/null
 
 .PHONY: release
 release: $(INSTALLED) ## dist/: all that is delivered, and SHA256SUMS; the same bytes from the same commit
 	@$(BIN)/python -m deploy.dev.debian install $(DEPLOY_PROGRAMS)
 	@rm -rf $(DIST)
-	@wheel=$$($(MAKE) wheel) && $(BIN)/python -m deploy.release packages images --wheel "$$wheel" --out $(DIST) \
-	  --base "$(BASE)" --python $(BASE_PYTHON)
+	@wheel=$$($(MAKE) wheel) && device_wheel=$$($(MAKE) devices | grep agent-) \
+	  && $(BIN)/python -m deploy.release packages images --wheel "$$wheel" --device-wheel "$$device_wheel" \
+	  --out $(DIST) --base "$(BASE)" --python $(BASE_PYTHON)
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build --target sdist --directory $(DIST) >/dev/null
 	@$(BIN)/python -m deploy.release sums --out $(DIST)
 

@@ -16,9 +16,19 @@ from deploy.dev.image import ARCHITECTURES
 from deploy.dev.podman import Podman, PodmanError
 from deploy.release.base_image import DebianPackage, make_base
 from deploy.release.bill_of_materials import bill_of_materials
-from deploy.release.debian_packages import make_debian_packages
+from deploy.release.debian_packages import (
+    DEVICE_PACKAGES,
+    PRODUCT_PACKAGES,
+    make_debian_packages,
+)
 from deploy.release.images import IMAGES, build_images, load_base, save_images
-from deploy.release.program_tree import PREFIX, PYTHON, SITE_PACKAGES, make_program_tree
+from deploy.release.program_tree import (
+    DEVICE_AGENT,
+    PRODUCT,
+    PYTHON,
+    SITE_PACKAGES,
+    make_program_tree,
+)
 from deploy.release.tools import Origin, ReleaseError
 
 SUMS = "SHA256SUMS"
@@ -28,7 +38,8 @@ SUMS = "SHA256SUMS"
 class Wanted:
     """What is to be made, and where."""
 
-    wheel: Path
+    wheel: Path  # of the product
+    device_wheel: Path  # of the device agent, which has packages alone
     out: Path
     base: str | None  # an image that is there already, or the default
     python: str  # in it
@@ -43,19 +54,25 @@ def make_release(wanted: Wanted, what: Sequence[str]) -> None:
         if "packages" in what:
             make_packages(wanted, origin, folder)
         if base is not None:
-            _program_tree(wanted.wheel, folder, wanted.python)
+            _product_tree(wanted, folder, wanted.python)
             make_images(wanted, base.result(), origin, folder)
 
 
 def make_packages(wanted: Wanted, origin: Origin, folder: Path) -> None:
-    """Make the Debian packages, and the list of what is in them."""
-    tree, prefix = _program_tree(wanted.wheel, folder)
-    document = bill_of_materials(
-        "registry-backends", origin.version, prefix / SITE_PACKAGES, [], origin.at
-    )
-    name = f"registry-backends-packages-{origin.version}-{ARCHITECTURES[platform.machine()]}"
+    """Make the Debian packages, and the lists of what is in them."""
+    tree, prefix = _product_tree(wanted, folder)
+    _list_contents("registry-backends", prefix, wanted, origin)
+    make_debian_packages(PRODUCT_PACKAGES, tree, wanted.out, origin)
+    on_devices = folder / "on-devices"
+    prefix = make_program_tree(DEVICE_AGENT, wanted.device_wheel, on_devices)
+    _list_contents(DEVICE_AGENT.distribution, prefix, wanted, origin)
+    make_debian_packages(DEVICE_PACKAGES, on_devices, wanted.out, origin)
+
+
+def _list_contents(title: str, prefix: Path, wanted: Wanted, origin: Origin) -> None:
+    document = bill_of_materials(title, origin.version, prefix / SITE_PACKAGES, [], origin.at)
+    name = f"{title}-packages-{origin.version}-{ARCHITECTURES[platform.machine()]}"
     (wanted.out / f"{name}.cdx.json").write_bytes(document)
-    make_debian_packages(tree, wanted.out, origin)
 
 
 @frozen
@@ -77,7 +94,7 @@ def find_base(wanted: Wanted, origin: Origin, folder: Path) -> Base:
 def make_images(wanted: Wanted, base: Base, origin: Origin, folder: Path) -> None:
     """Make both images, their archive, and the list of what is in each."""
     podman = Podman.of_this_checkout()
-    product, prefix = _program_tree(wanted.wheel, folder, wanted.python)
+    product, prefix = _product_tree(wanted, folder, wanted.python)
     for name in IMAGES:
         document = bill_of_materials(
             name, origin.version, prefix / SITE_PACKAGES, base.packages, origin.at
@@ -87,12 +104,12 @@ def make_images(wanted: Wanted, base: Base, origin: Origin, folder: Path) -> Non
     save_images(podman, references, wanted.out / f"{_stem('registry-backends', origin)}.tar")
 
 
-def _program_tree(wheel: Path, folder: Path, python: str = PYTHON) -> tuple[Path, Path]:
+def _product_tree(wanted: Wanted, folder: Path, python: str = PYTHON) -> tuple[Path, Path]:
     """Return a root with the installed product, and where it lies there; one for every use."""
     root = folder / python.replace("/", "-").strip("-")
     if not root.exists():
-        make_program_tree(wheel, root, python)
-    return root, root / PREFIX.relative_to("/")
+        make_program_tree(PRODUCT, wanted.wheel, root, python)
+    return root, root / PRODUCT.prefix.relative_to("/")
 
 
 def write_sums(folder: Path) -> None:
@@ -114,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.release")
     parser.add_argument("what", nargs="+", choices=["images", "packages", "sums"])
     parser.add_argument("--wheel", type=Path)
+    parser.add_argument("--device-wheel", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--base")
     parser.add_argument("--python", default=PYTHON)
@@ -121,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for folder in (said.out, DEV):
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        wanted = Wanted(said.wheel, said.out, said.base or None, said.python)
+        wanted = Wanted(said.wheel, said.device_wheel, said.out, said.base or None, said.python)
         if {"images", "packages"} & {*said.what}:
             make_release(wanted, said.what)
         if "sums" in said.what:

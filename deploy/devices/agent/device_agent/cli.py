@@ -1,5 +1,6 @@
 """`device-agent install|update|status|verify`."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -19,6 +20,9 @@ from device_agent.store import Store
 from device_agent.update import Outcome, Update
 
 CONFIGURATION: Final = Path("/etc/device-agent/agent.toml")
+# Others read models, and pass the folders that are made for them; what is the agent's own lies
+# below a folder that is closed to them. So a stricter one, of a shell or a unit, does not count.
+UMASK: Final = 0o022
 # sysexits.h: EX_TEMPFAIL, what a timer tries again; 1 is for a person to look at
 EXIT_STATUS: Final = {
     Outcome.CURRENT: 0,
@@ -52,6 +56,7 @@ def _in_words(command: Callable[..., None]) -> Callable[..., None]:
 @click.pass_context
 def main(context: click.Context, config: Path) -> None:
     """Keep this device on what its fleet has signed, whoever carries the bytes."""
+    os.umask(UMASK)
     context.obj = config
 
 
