@@ -18,7 +18,7 @@ INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 
 # Real clients that the tests drive; docker-registry and busybox-static are unpacked into .dev/ instead.
-TEST_CLIENTS := skopeo podman containerd chromium zsh fish
+TEST_CLIENTS := skopeo podman buildah containerd chromium zsh fish
 # A TPM in software, for a device whose key never leaves it, and the client that uses the key.
 TEST_CLIENTS += swtpm tpm2-openssl tpm2-abrmd libtss2-tcti-tabrmd0 dbus-daemon openssl curl
 # What the tests take from npm.

@@ -1,4 +1,4 @@
-"""Real clients as children: skopeo, podman, and containerd with its own daemon.
+"""Real clients as children: skopeo, podman, buildah, and containerd with its own daemon.
 
 Each is given a device's certificate and the facade's CA, writes into folders of its own, and is
 asked for images by digest. Calls block, so nothing else of the test runs meanwhile. A missing
@@ -185,6 +185,18 @@ def podman_pull(
     ]
     _run(folder, [*podman, "pull", "--quiet", *verified, image])
     return root / "vfs" / "dir" if driver == "vfs" else root / driver
+
+
+def buildah_pull(folder: ClientFolder, image: str) -> Path:
+    """Pull and unpack an image; return the folder of the unpacked layers.
+
+    It finds the certificates by itself, as on a device.
+    """
+    root = folder.path / "buildah"
+    places = ("--root", root, "--runroot", folder.path / "run", "--storage-driver", "vfs")
+    pull = ("pull", "--quiet", "--signature-policy", folder.policy, image)
+    _run(folder, [*_as_root(), "buildah", *places, *pull])
+    return root / "vfs" / "dir"
 
 
 @frozen

@@ -9,6 +9,7 @@ import hashlib
 import shutil
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 
 import aiohttp
 import orjson
@@ -21,7 +22,13 @@ from deploy.dev.image import Destination, Image, push
 from deploy.dev.processes import Child, free_port, port_answers
 from deploy.dev.registry import Registry
 from tests.conftest import ROBOT, ROBOT_PASSWORD
-from tests.support.clients import ClientFolder, containerd, podman_pull, skopeo_copy
+from tests.support.clients import (
+    ClientFolder,
+    buildah_pull,
+    containerd,
+    podman_pull,
+    skopeo_copy,
+)
 from tests.support.documented import blocks, documented
 from tests.support.facade_command import facade_command
 from tests.support.facade_process import Facade
@@ -155,12 +162,13 @@ def left(folder: ClientFolder) -> list[str]:
     return [str(each) for each in root.rglob("*") if not each.is_dir() or each.is_symlink()]
 
 
-@pytest.mark.parametrize("client", ["skopeo", "podman"])
-async def test_podman_and_skopeo_as_the_command_sets_them_up(
+@pytest.mark.parametrize("client", ["skopeo", "podman", "buildah"])
+async def test_podman_skopeo_and_buildah_as_the_command_sets_them_up(
     example: Example, folder: ClientFolder, image: Image, client: str
 ) -> None:
     """They find everything by themselves, and afterwards nothing is left."""
-    finished = await set_up_by_command(example, folder, client)
+    named = "podman" if client == "buildah" else client  # whose files buildah reads
+    finished = await set_up_by_command(example, folder, named)
     assert finished.status == 0, finished.words
     written = folder.path / DEVICE_ROOT / "etc" / "containers"
     home = folder.path / ".config" / "containers"
@@ -173,9 +181,10 @@ async def test_podman_and_skopeo_as_the_command_sets_them_up(
         await asyncio.to_thread(skopeo_copy, folder, example.name, layout, is_set_up=True)
         assert verified_files(layout / "blobs" / "sha256") == contents_of(image)
     else:
-        layers = await asyncio.to_thread(podman_pull, folder, example.name, is_set_up=True)
+        pull = buildah_pull if client == "buildah" else partial(podman_pull, is_set_up=True)
+        layers = await asyncio.to_thread(pull, folder, example.name)
         assert len(list(layers.iterdir())) == 1
-    assert (await removed_by_command(folder, client)).status == 0
+    assert (await removed_by_command(folder, named)).status == 0
     assert left(folder) == []
 
 
