@@ -24,7 +24,7 @@ from facade.arrivals.validator import Validator
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.arrivals.want import LEAST_AHEAD_BYTES, Ends, Want
 from facade.registries.upstream import Upstream
-from facade.store.layout import Right
+from facade.rights.right import Right
 from facade.store.piece_checksums import CHECKED_BYTES
 from facade.values.byte_range import ByteRanges, UnsatisfiableRangeError
 from facade.values.coverage import Coverage

@@ -53,10 +53,11 @@ from facade.loop.thread_work import (
 )
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
+from facade.rights.right import FlightKey, Right
+from facade.rights.rights import Rights
 from facade.store.arriving_file import ArrivingFile
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
-from facade.store.layout import FlightKey, Right
 from facade.store.segment_writer import SegmentWriter
 from facade.store.wanted_spans import ToldWants
 from facade.values.byte_range import ByteRanges
@@ -111,6 +112,7 @@ class Flight:
     _connection: ApprovedConnection
     _taken_up: TakenUp
     _store: BlobStore
+    _rights: Rights
     _upstreams: Upstreams
     _device: str  # that began it; empty: nobody in particular
     _ended: Callable[["Flight"], None]
@@ -303,9 +305,7 @@ class Flight:
         if answer.is_claim:
             stored, beside = await asyncio.gather(self._stored_length(), self._arrives_beside(self))
             if stored is not None and self.may_be(stored):
-                await finish_in_thread(
-                    self._store.index.prove, self.key, self.repository, OCTET_STREAM
-                )
+                await finish_in_thread(self._rights.prove, self.right, OCTET_STREAM)
                 raise NothingArrivesError
             if (here := self._arrives_here(self)) is not None:
                 raise ArrivesElsewhereError(here)
@@ -326,8 +326,7 @@ class Flight:
 
     def _may_be_stored(self) -> bool:
         """Tell whether another repository of the connection has brought it. Blocks."""
-        index = self._store.index
-        return index.has_any_right(self.key) and not index.right(self.key, self.repository)
+        return self._rights.has_any(self.key) and not self._rights.proven(self.right)
 
     async def _begin(self, answer: Answer) -> Progress:
         """Make room and let readers in, because upstream has said that they may read."""
@@ -456,10 +455,10 @@ class Flight:
         progress.file.end()  # its length is known now
         self._machine.advance(ArrivalState.PROVEN)
         progress.tell()
-        await finish_in_thread(self._store.index.prove, self.key, self.repository, OCTET_STREAM)
+        await finish_in_thread(self._rights.prove, self.right, OCTET_STREAM)
 
     async def _keep(self, length: int) -> None:
-        await self._store.commit(self._ingest, self.key, length)
+        await self._store.commit(self._ingest, self.key.digest, length)
         self._machine.advance(ArrivalState.KEPT)
 
     def _end(self, failure: Exception) -> None:

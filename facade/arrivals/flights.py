@@ -35,10 +35,11 @@ from facade.arrivals.want import Want
 from facade.loop.thread_work import in_store_thread, open_in_thread
 from facade.registries.payer import FREE, PaidDownload
 from facade.registries.upstreams import Upstreams
+from facade.rights.right import Right
+from facade.rights.rights import Rights
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import Announcement, FollowedIngest, is_owned
 from facade.store.inode import Inode
-from facade.store.layout import Right
 from facade.values.byte_range import ByteRanges
 from facade.values.piece import Piece
 from shared.approved_connection import ApprovedConnection
@@ -142,6 +143,7 @@ class Flights:
     """The flights of this process, and those of others that it follows."""
 
     _store: BlobStore
+    _rights: Rights
     _upstreams: Upstreams
     _watch_times: WatchTimes = field(factory=WatchTimes)
     _grace: Grace = field(factory=Grace)
@@ -262,6 +264,7 @@ class Flights:
             connection,
             taken_up,
             self._store,
+            self._rights,
             self._upstreams,
             paid.device,
             ended,

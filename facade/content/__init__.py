@@ -1,1 +1,1 @@
-"""What a pull is answered with: the store, what arrives, or upstream; and the right to read it."""
+"""What a pull is answered with: the store, what arrives, or upstream."""

@@ -27,7 +27,6 @@ from yarl import URL
 from facade.content.manifest import WHOLLY_READ_BYTES, LongBody, VerifiedManifest, read_content
 from facade.content.referrer import Referrer, referrer_of
 from facade.content.referrers_index import MAX_LISTED, ListedDigests, read_listed
-from facade.content.right_to_read import right_of
 from facade.content.source import Content, Origin, PullInProgress
 from facade.errors import PullError
 from facade.loop.single_flight import SingleFlight
@@ -35,7 +34,8 @@ from facade.metrics.pull_metrics import LeftOut, PullMetrics, PullSource
 from facade.registries.device_allowance import TooCostlyError
 from facade.registries.upstream import Upstream
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
-from facade.store.layout import Right
+from facade.rights.right import Right
+from facade.rights.right_to_read import right_of
 from facade.values.piece import WrongBytesError
 from shared.bounded_map import BoundedMap
 from shared.oci import OCI_INDEX, Digest

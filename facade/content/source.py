@@ -11,10 +11,9 @@ from facade.metrics.pull_metrics import PullSource
 from facade.registries.payer import PaidDownload, Payer
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
+from facade.values.authorized_pull import AuthorizedPull
 from facade.values.byte_range import ByteRanges, Span
 from facade.values.piece import Piece
-from facade.values.pull_path import Pull
-from shared.approved_connection import ApprovedConnection
 from shared.upstream.client import Method
 
 
@@ -56,14 +55,6 @@ class Blob(Protocol):
 
     async def part(self, span: Span) -> BlobPart:
         """Return the bytes of a span, if the length is known. The last ones come as in `whole`."""
-
-
-@frozen
-class AuthorizedPull:
-    """An authorised pull, and the connection that it goes through."""
-
-    pull: Pull
-    connection: ApprovedConnection
 
 
 @define(eq=False)

@@ -16,18 +16,21 @@ from facade.arrivals.arrival import StoreGaveUpError
 from facade.arrivals.flight import NothingArrivesError
 from facade.arrivals.flights import Flights
 from facade.content.arriving_blob import ArrivingBlob
-from facade.content.background_proofs import BackgroundProofs
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest
 from facade.content.not_kept import count_not_kept
-from facade.content.right_to_read import RightToRead, right_of
-from facade.content.source import AuthorizedPull, Blob, PullInProgress
+from facade.content.source import Blob, PullInProgress
+from facade.content.still_given import may_still_read
 from facade.content.stored_manifests import StoredManifests
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import WarmBlob
 from facade.metrics.pull_metrics import PullSource
 from facade.registries.upstreams import Upstreams
+from facade.rights.background_proofs import BackgroundProofs
+from facade.rights.right_to_read import RightToRead, right_of
+from facade.rights.rights import Rights
 from facade.store.blob_store import BlobStore, NoRoomError
+from facade.values.authorized_pull import AuthorizedPull
 from facade.values.piece import Piece
 from shared.structured_log import get_logger
 
@@ -41,6 +44,7 @@ class StoredContent:
     """Content of one machine's store."""
 
     _store: BlobStore
+    _rights: Rights
     _flights: Flights
     _right: RightToRead
     _manifests: StoredManifests
@@ -49,14 +53,19 @@ class StoredContent:
 
     @classmethod
     def of(
-        cls, store: BlobStore, flights: Flights, upstreams: Upstreams, far_ranges: FarRanges
+        cls,
+        store: BlobStore,
+        rights: Rights,
+        flights: Flights,
+        upstreams: Upstreams,
+        far_ranges: FarRanges,
     ) -> Self:
         """Compose what serves from a store."""
         streamed = StreamedContent(far_ranges)
-        proofs = BackgroundProofs(store.index, upstreams)
-        right = RightToRead(store, proofs)
-        manifests = StoredManifests(store, right, streamed)
-        return cls(store, flights, right, manifests, streamed, far_ranges)
+        proofs = BackgroundProofs(rights, upstreams, may_still_read)
+        right = RightToRead(rights, proofs)
+        manifests = StoredManifests(store, rights, right, streamed)
+        return cls(store, rights, flights, right, manifests, streamed, far_ranges)
 
     async def close(self) -> None:
         """End the questions to upstream that are everybody's. Flights end by themselves."""
@@ -88,7 +97,7 @@ class StoredContent:
 
     def stores_some(self) -> bool:
         """Tell what the index said a few seconds ago."""
-        return self._store.gives_some
+        return self._rights.gives_some
 
     async def blob_length(self, asked: PullInProgress) -> int:
         """Return a readable blob's length, which is proven; ask upstream for any other's."""

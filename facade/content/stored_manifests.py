@@ -20,17 +20,19 @@ from facade.arrivals.claimed_room import ClaimedRoom
 from facade.content.hot_manifests import HotManifests
 from facade.content.manifest import VerifiedManifest
 from facade.content.not_kept import count_not_kept
-from facade.content.right_to_read import RightToRead, right_of
-from facade.content.source import AuthorizedPull, PullInProgress
+from facade.content.source import PullInProgress
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import StoredPieces
 from facade.loop.single_flight import SingleFlight
 from facade.loop.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
 from facade.metrics.pull_metrics import PullSource
 from facade.registries.payer import FreePayer
+from facade.rights.right import Right
+from facade.rights.right_to_read import RightToRead, right_of
+from facade.rights.rights import Rights
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
-from facade.store.layout import Right
+from facade.values.authorized_pull import AuthorizedPull
 from facade.values.piece import Piece
 from shared.oci import Digest
 from shared.structured_log import get_logger
@@ -45,6 +47,7 @@ class StoredManifests:
     """The manifests of one machine's store."""
 
     _store: BlobStore
+    _rights: Rights
     _right: RightToRead
     _streamed: StreamedContent
     _fetching: SingleFlight[Right, VerifiedManifest] = field(factory=SingleFlight, init=False)
@@ -167,7 +170,7 @@ class StoredManifests:
             await room.begin(size, 0, right.repository)
             async with room.made_for(size):
                 await in_store_thread(self._write, ingest, right, manifest)
-            await self._store.commit(ingest, right.key, size)
+            await self._store.commit(ingest, right.key.digest, size)
         except (NoRoomError, StoreGaveUpError, OSError) as error:
             await in_store_thread(_discard, ingest, asked)
             count_not_kept(self._store.metrics, error)
@@ -180,7 +183,7 @@ class StoredManifests:
         lock, and would otherwise fetch the manifest once more.
         """
         ingest.append([manifest.content])
-        self._store.index.prove(right.key, right.repository, manifest.media_type)
+        self._rights.prove(right, manifest.media_type)
 
 
 def _release(ingest: OwnedIngest | None) -> None:

@@ -14,8 +14,9 @@ from facade.arrivals.download import Download, blob_length, open_download
 from facade.arrivals.verified_pieces import within
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest, fetch_manifest
-from facade.content.source import AuthorizedPull, Blob, BlobPart, PullInProgress
+from facade.content.source import Blob, BlobPart, PullInProgress
 from facade.registries.upstream import Upstream
+from facade.values.authorized_pull import AuthorizedPull
 from facade.values.byte_range import Span
 
 

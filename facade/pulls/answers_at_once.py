@@ -12,7 +12,7 @@ from attrs import frozen
 
 from facade.answers.distribution_errors import PullRefusedError
 from facade.content.manifest import VerifiedManifest
-from facade.content.source import AuthorizedPull, Content
+from facade.content.source import Content
 from facade.devices.device_connection import DeviceConnection
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import PullSource
@@ -22,6 +22,7 @@ from facade.pulls.known_pull import KnownPull
 from facade.pulls.pull_slots import PullSlots
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import RequestLog, RequestRecord
+from facade.values.authorized_pull import AuthorizedPull
 from facade.values.pull_path import Pull
 
 

@@ -9,7 +9,6 @@ from attrs import frozen
 
 from facade.arrivals.flights import Flights
 from facade.arrivals.stream_growth import GrowthTerms
-from facade.content.ended_rights import EndedRights
 from facade.content.far_ranges import FarRanges
 from facade.content.source import Content
 from facade.content.stored_content import StoredContent
@@ -17,6 +16,8 @@ from facade.content.streamed_content import StreamedContent
 from facade.loop.thread_work import in_store_thread
 from facade.metrics.store_metrics import StoreMetrics
 from facade.registries.upstreams import Upstreams
+from facade.rights.ended_rights import EndedRights
+from facade.rights.rights import Rights
 from facade.serving.config import FacadeSettings
 from facade.store.blob_store import BlobStore
 from facade.store.quotas import QuotaMark
@@ -52,17 +53,20 @@ async def open_content(
         return
     store = await in_store_thread(_open, settings.cache_dir, settings.cache_max_bytes, metrics)
     mark = await in_store_thread(QuotaMark.set, store.layout, settings.cache_max_bytes)
+    rights = await in_store_thread(Rights.open, store.index)
     growth = GrowthTerms(most=settings.upstream_streams_per_blob)
-    flights = Flights(store, upstreams, growth=growth)
+    flights = Flights(store, rights, upstreams, growth=growth)
     metrics.followers.set_function(lambda: flights.followers)
-    content = StoredContent.of(store, flights, upstreams, far_ranges)
+    content = StoredContent.of(store, rights, flights, upstreams, far_ranges)
     ended_rights = EndedRights(
-        store.index, approvals.access_keys, approvals.are_known, approvals.changed
+        rights, approvals.access_keys, approvals.are_known, approvals.changed
     )
     try:
         beside = {
             "uses": store.keep_uses,
-            "rights": store.keep_looking,
+            "rights": rights.keep_looking,
+            "rights_written": rights.keep_written,
+            "rights_tidying": rights.keep_tidy,
             "measures": store.keep_measured,
             "tidying": store.keep_tidy,
             "room": store.keep_spare,
@@ -75,6 +79,7 @@ async def open_content(
         await content.close()
         await flights.land()
         mark.close()
+        await in_store_thread(rights.write_ends)
         await in_store_thread(store.close)
 
 

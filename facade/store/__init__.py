@@ -1,1 +1,1 @@
-"""Verified bytes on disk: content-addressed blobs, arriving ones, and who may read them."""
+"""Verified bytes on disk: content-addressed blobs, arriving ones, and the index of both."""

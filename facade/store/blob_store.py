@@ -1,14 +1,13 @@
-"""The store of one machine: complete blobs, the right to read them, and a bound in bytes.
+"""The store of one machine: complete blobs, and a bound in bytes.
 
-Bytes and the right to read them are separate. A blob is stored once, however many connections
-brought it; rights say which ones did. Several processes may do everything here at once.
+A blob is stored once, however many connections brought it; who may read it is kept apart from the
+bytes (`facade/rights`). Several processes may do everything here at once.
 Methods without `async` block for some microseconds, unless they say that they block.
 """
 
 import asyncio
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -22,24 +21,18 @@ from facade.errors import UnusableSettingError
 from facade.loop.thread_work import (
     finish,
     finish_in_thread,
-    in_index_thread,
     in_store_thread,
     open_in_thread,
 )
 from facade.metrics.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.store.cached_open import AT_ONCE, WAITING, Opening, open_cached
+from facade.store.catalogue import Catalogue
 from facade.store.evictor import NOBODY_IN_PARTICULAR, Asker, Evictor, NoRoomError, Wanted
 from facade.store.failing_sector import is_bad_place
-from facade.store.index import (
-    LOOKED_EVERY_SECONDS,
-    PROOFS_BETWEEN_LOOKS,
-    Index,
-    IndexFailedError,
-    ProvenRight,
-)
+from facade.store.index import Index, IndexFailedError
 from facade.store.index_file import IndexInUseError
 from facade.store.ingest_file import OwnedIngest, sync_folder
-from facade.store.layout import FlightKey, Layout
+from facade.store.layout import Layout
 from facade.store.partials import Partials
 from facade.store.piece_checksums import PieceChecksums
 from facade.store.quarantine import Quarantine
@@ -49,7 +42,7 @@ from facade.store.shared_pieces import BlobReaders, RecentReads
 from facade.store.stored_blob import RottenBlobError, StoredBlob, StoredFile
 from facade.store.uses import Uses
 from shared.jitter import jittered
-from shared.oci import Digest, RepositoryName
+from shared.oci import Digest
 from shared.structured_log import get_logger
 
 __all__ = ["Asker", "BlobStore", "CacheFolderError", "NoRoomError"]
@@ -58,7 +51,6 @@ USES_WRITTEN_EVERY_SECONDS: Final = 5.0
 MEASURED_EVERY_SECONDS: Final = 10.0  # more often than it is scraped
 SHRUNK_AT_ONCE: Final = 16  # times a MiB that the index gives back then
 TIDIED_EVERY_SECONDS: Final = 6 * 3600.0  # jittered; reads every folder of the store
-USELESS_RIGHT_SECONDS: Final = 7 * 24 * 3600.0  # of what is not stored any more
 
 _log = get_logger("facade.store")
 
@@ -73,6 +65,7 @@ class BlobStore:
 
     layout: Layout
     index: Index
+    catalogue: Catalogue
     metrics: StoreMetrics
     _room: RoomQueue
     _partials: Partials
@@ -86,7 +79,6 @@ class BlobStore:
         factory=WeakValueDictionary, init=False
     )
     _recent: RecentReads = field(factory=RecentReads, init=False)
-    gives_some: bool = field(default=False, init=False)  # to somebody, some seconds ago
 
     @classmethod
     def open(cls, root: Path, max_bytes: int, metrics: StoreMetrics | None = None) -> Self:
@@ -99,13 +91,15 @@ class BlobStore:
         try:
             layout.prepare()
             index = Index.open(layout.index, layout.quarantine, metrics)
-            uses = Uses(index)
-            evictor = Evictor(layout, index, partials, quarantine, uses, max_bytes, metrics)
+            catalogue = Catalogue(index)
+            uses = Uses(catalogue)
+            evictor = Evictor(layout, catalogue, partials, quarantine, uses, max_bytes, metrics)
             room = RoomQueue(layout.evictor_lock, evictor, index)
-            store = cls(layout, index, metrics, room, partials, quarantine, uses, evictor)
+            store = cls(
+                layout, index, catalogue, metrics, room, partials, quarantine, uses, evictor
+            )
             metrics.limit.set(max_bytes)
             store.tidy()
-            store.gives_some = index.gives_some()
         except (IndexFailedError, IndexInUseError) as error:
             raise CacheFolderError(f"FACADE_CACHE_DIR cannot be used: {error}") from error
         except OSError as error:
@@ -178,14 +172,6 @@ class BlobStore:
         except OSError:  # then it cannot be read either, and is fetched again
             return False
 
-    def may_read(self, key: FlightKey, repository: RepositoryName) -> ProvenRight | None:
-        """Return the right to read a digest through a repository of a connection. Blocks."""
-        return self.index.right(key, repository)
-
-    def may_read_nowait(self, key: FlightKey, repository: RepositoryName) -> ProvenRight | None:
-        """Return a right that is in memory."""
-        return self.index.right_nowait(key, repository)
-
     def quarantine_open(self, blob: StoredBlob, reason: str) -> None:
         """Put an open, rotten blob into quarantine, unless another one has taken its place.
 
@@ -213,16 +199,16 @@ class BlobStore:
         if not self.has(digest):  # if it has, somebody has just stored it again, with new checksums
             with suppress(OSError):  # without their blob they will be tidied away
                 self.layout.checksums(digest).unlink(missing_ok=True)
-            self.index.removed(digest)
+            self.catalogue.removed(digest)
         return True
 
-    async def commit(self, ingest: OwnedIngest, key: FlightKey, length: int) -> None:
+    async def commit(self, ingest: OwnedIngest, digest: Digest, length: int) -> None:
         """Store a proven arrival durably, even if this is cancelled. Raises `OSError`.
 
         Nobody makes room while an arrival becomes a stored blob. It would count twice then, and
         other blobs would be evicted for it.
         """
-        await finish(self._commit(ingest, key.digest, length))
+        await finish(self._commit(ingest, digest, length))
 
     async def _commit(self, ingest: OwnedIngest, digest: Digest, length: int) -> None:
         await in_store_thread(ingest.sync)
@@ -236,14 +222,14 @@ class BlobStore:
         forgotten, but one that is there and not noted would stay for ever. Tidying may have
         forgotten it too early, so it is noted again afterwards.
         """
-        self.index.added(digest, length)
+        self.catalogue.added(digest, length)
         try:
             ingest.move(self.layout.blob(digest), self.layout.checksums(digest))
         except OSError:
             if not self.has(digest):  # if it were noted, it would count until somebody evicts it
-                self.index.removed(digest)
+                self.catalogue.removed(digest)
             raise
-        self.index.found(digest, length)
+        self.catalogue.found(digest, length)
 
     async def admit(
         self, whole: int, first: int, claim: Callable[[int], None], asker: Asker
@@ -288,12 +274,6 @@ class BlobStore:
             await asyncio.sleep(USES_WRITTEN_EVERY_SECONDS)
             await in_store_thread(self.write_uses)
 
-    async def keep_looking(self) -> None:
-        """Look for rights that other processes ended, many times a second, until cancelled."""
-        while True:
-            await in_index_thread(self.index.look)
-            await asyncio.sleep(LOOKED_EVERY_SECONDS)
-
     async def keep_measured(self) -> None:
         """Show how full the store is, every few seconds, until cancelled.
 
@@ -313,9 +293,6 @@ class BlobStore:
     def write_uses(self) -> None:
         """Write what was used since the last time. Blocks."""
         self._uses.write()
-        self.index.write_ends()
-        self.gives_some = self.index.gives_some()
-        self.index.forget_surplus(proofs=PROOFS_BETWEEN_LOOKS)
         for _ in range(SHRUNK_AT_ONCE):
             if not self.index.shrink():
                 break
@@ -331,7 +308,7 @@ class BlobStore:
                 _log.warning("store not tidied", reason=type(error).__name__)
 
     def tidy(self) -> None:
-        """Make the index agree with the files, and forget what was abandoned.
+        """Make the catalogue agree with the files, and forget what was abandoned.
 
         Blocks; raises `OSError`.
         """
@@ -341,8 +318,7 @@ class BlobStore:
     def _steps(self) -> Iterator[Callable[[], None]]:
         """Yield what tidying consists of. Each blocks, and raises `OSError`."""
         for folder in folders():
-            yield partial(reconcile, self.layout, self.index, folder)
-        yield partial(self.index.forget_useless, time.time() - USELESS_RIGHT_SECONDS)
+            yield partial(reconcile, self.layout, self.catalogue, folder)
         yield self._partials.drop_abandoned
         yield self._quarantine.trim
 

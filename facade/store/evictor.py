@@ -20,10 +20,10 @@ from attrs import define, field, frozen
 
 from facade.errors import StoreFailedError
 from facade.metrics.store_metrics import StoreMetrics, StoreState, WhyEvicted
+from facade.store.catalogue import FILE_BYTES, FREE_FILES, Catalogue, InUseByOthers, StoredSize
 from facade.store.claim_count import ClaimCount
 from facade.store.failing_sector import is_bad_place
 from facade.store.file_lock import lock_exclusively
-from facade.store.index import FILE_BYTES, FREE_FILES, Index, InUseByOthers, StoredSize
 from facade.store.index_file import size_of
 from facade.store.inode import is_file_at
 from facade.store.layout import Layout
@@ -98,7 +98,7 @@ class Evictor:
     """Keeps the store within its quota. Everything blocks, and runs once at a time."""
 
     _layout: Layout
-    _index: Index
+    _catalogue: Catalogue
     _partials: Partials
     _quarantine: Quarantine
     _uses: Uses
@@ -113,8 +113,8 @@ class Evictor:
         return ClaimCount(self._partials, self._layout.granted)
 
     @_shares.default
-    def _shares_of_index(self) -> Shares:
-        return Shares(self._index)
+    def _shares_of_catalogue(self) -> Shares:
+        return Shares(self._catalogue)
 
     def admit(self, whole: int, first: int, claim: Callable[[int], None], asker: Asker) -> None:
         """Claim room for what begins to arrive. Nothing is evicted yet.
@@ -131,7 +131,7 @@ class Evictor:
         fixed = self._fixed_bytes(claims)
         with self._told_to_make_way(whole, asker, claims):
             self._require_possible(whole, asker, claims, fixed)
-        free = self._max_bytes - fixed - self._index.stored_bytes()
+        free = self._max_bytes - fixed - self._catalogue.stored_bytes()
         self._grant(max(0, min(first, free)), claim)
 
     def make_room(self, wanted: Wanted, claim: Callable[[int], None], asker: Asker) -> Slice:
@@ -144,7 +144,7 @@ class Evictor:
             self._grant(wanted.most, claim)
             self._shares.note_granted(asker.access_key, wanted.most)
             return Slice(wanted.most, was_short=False)
-        claims, stored = self._count.exactly(), self._index.stored_bytes()
+        claims, stored = self._count.exactly(), self._catalogue.stored_bytes()
         free = self._max_bytes - self._fixed_bytes(claims) - stored
         was_short, freed = free < wanted.most, 0
         if was_short:
@@ -164,7 +164,7 @@ class Evictor:
         Return how many were freed; 0: there is nothing to free. Raises `OSError`.
         """
         freed = self._quarantine.clear()
-        claims, stored = self._count.exactly(), self._index.stored_bytes()
+        claims, stored = self._count.exactly(), self._catalogue.stored_bytes()
         self._uses.write()
         capacity = stored + self._fixed_bytes(claims)  # the disk has no more
         spared = self._shares.spared(asker.access_key, 0, claims, capacity)
@@ -184,7 +184,7 @@ class Evictor:
         asker = short or NOBODY_IN_PARTICULAR
         claims = self._count.exactly()
         wanted_free = spare_bytes(self._max_bytes) if short else 0
-        used = self._fixed_bytes(claims) + self._index.stored_bytes()
+        used = self._fixed_bytes(claims) + self._catalogue.stored_bytes()
         excess = used + wanted_free - self._max_bytes
         if excess > 0:
             excess -= self._partials.drop_left(excess, older_than=RESUMED_WITHIN_SECONDS)
@@ -207,7 +207,7 @@ class Evictor:
         left -= self._index_bytes()
         return (
             whole <= left
-            and first <= left - self._index.stored_bytes()
+            and first <= left - self._catalogue.stored_bytes()
             and is_within_share(asker.access_key, taken.by_connection + whole, self._max_bytes)
         )
 
@@ -269,7 +269,7 @@ class Evictor:
 
         Return how many blobs went, and the bytes that this freed.
         """
-        left, gone, bad = self._index.stored_blobs(), list[Digest](), 0
+        left, gone, bad = self._catalogue.stored_blobs(), list[Digest](), 0
         freed, candidates = 0, self._candidates(spared)
         try:
             while freed < excess and len(gone) < EVICTION_BATCH:
@@ -290,7 +290,7 @@ class Evictor:
                     gone.append(candidate.digest)
         finally:
             if gone:  # also if the disk failed in the middle
-                freed = self._index.evicted(gone)
+                freed = self._catalogue.evicted(gone)
                 self._metrics.evicted.labels(why).inc(freed)
                 _log.info("blobs evicted", count=len(gone), bytes=freed)
         return len(gone), freed
@@ -319,7 +319,7 @@ class Evictor:
         order = self._order
         if order.spared != key or order.until <= now or not order.candidates:
             limit = seen + (_MANY if order.is_slow or seen else _FEW)
-            candidates = self._index.least_used(limit, spared)[::-1]
+            candidates = self._catalogue.least_used(limit, spared)[::-1]
             took = time.monotonic() - now
             holds = holds_for(took) if spared and len(candidates) == limit else 0.0
             order = self._order = _Order(key, candidates, now + took + holds, is_slow=holds > 0)
@@ -352,12 +352,12 @@ class Evictor:
         Raises `OSError`.
         """
         claims, shown = self._partials.claims(), self._metrics.bytes
-        shown.labels(StoreState.STORED).set(self._index.stored_bytes())
+        shown.labels(StoreState.STORED).set(self._catalogue.stored_bytes())
         shown.labels(StoreState.ARRIVING).set(sum(each.size for each in claims if each.is_owned))
         shown.labels(StoreState.LEFT).set(sum(each.size for each in claims if not each.is_owned))
         shown.labels(StoreState.QUARANTINED).set(self._quarantine.stored_bytes())
         shown.labels(StoreState.INDEX).set(self._index_bytes())
-        self._metrics.oldest_use.set(self._index.oldest_use())
+        self._metrics.oldest_use.set(self._catalogue.oldest_use())
 
     def _fixed_bytes(self, claims: Sequence[Claim]) -> int:
         """Return the bytes that count in addition to complete blobs."""

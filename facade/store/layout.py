@@ -13,7 +13,6 @@ granted                                a total: all bytes that were ever granted
 *.lock                                 held by whoever makes room, scrubs, or opens the index
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,39 +21,10 @@ from typing import Final, Protocol
 
 from attrs import frozen
 
-from shared.oci import Digest, Kind, RepositoryName
+from shared.oci import Digest
 from shared.own_files import DIRECTORY_MODE, prepare_own_folder, require_own_folder
 
 CHECKSUMS_SUFFIX: Final = ".xxh3"
-
-
-@frozen(cache_hash=True)
-class FlightKey:
-    """What may be read: a digest, on one connection's access key."""
-
-    access_key: str
-    kind: Kind
-    digest: Digest
-
-    @property
-    def name(self) -> str:
-        """A file name that is the same in every process."""
-        text = f"{self.access_key}/{self.kind}/{self.digest}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-@frozen(cache_hash=True)
-class Right:
-    """What a right is about, and what one download proves: a digest through a repository."""
-
-    key: FlightKey
-    repository: RepositoryName
-
-    @property
-    def name(self) -> str:
-        """A file name that is the same in every process, and begins with that of its key."""
-        repository = hashlib.sha256(str(self.repository).encode()).hexdigest()
-        return f"{self.key.name}-{repository[:16]}"
 
 
 class _Named(Protocol):
@@ -140,8 +110,8 @@ class Layout:
         """The folder of an arriving blob: of a `Right`, because each repository is asked itself."""
         return self.ingest / of.name
 
-    def flights(self, key: FlightKey) -> list[Path]:
-        """The folders of all that arrive of a digest for one connection. Blocks."""
+    def flights(self, key: _Named) -> list[Path]:
+        """The folders of all that arrive of a digest for one connection: a `FlightKey`. Blocks."""
         return list(self.ingest.glob(f"{key.name}-*"))
 
 

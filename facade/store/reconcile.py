@@ -1,4 +1,4 @@
-"""Makes the index agree with the files, whatever a crash or a person did to either of them.
+"""Makes the catalogue agree with the files, whatever a crash or a person did to either of them.
 
 It goes folder by folder, some names at a time, so that memory does not grow with the store. Only if
 a folder has fewer or more blobs than are noted is each noted one looked for.
@@ -14,8 +14,8 @@ from typing import Final
 
 from attrs import frozen
 
+from facade.store.catalogue import Catalogue, StoredSize
 from facade.store.failing_sector import passing_over_bad_places
-from facade.store.index import Index, StoredSize
 from facade.store.layout import Layout, checksums_name
 from shared.oci import ALGORITHMS, Digest, InvalidDigestError
 
@@ -66,7 +66,7 @@ def folders() -> Iterator[Folder]:
 
 
 def reconcile(
-    layout: Layout, index: Index, folder: Folder, *, names_at_once: int = NAMES_AT_ONCE
+    layout: Layout, catalogue: Catalogue, folder: Folder, *, names_at_once: int = NAMES_AT_ONCE
 ) -> None:
     """Make the index know every blob of a folder and no other. Blocks; raises `OSError`.
 
@@ -75,18 +75,18 @@ def reconcile(
     place = str(layout.blobs / folder.algorithm / folder.digits)
     blobs, files = 0, _files(place, folder)
     while some := list(islice(files, names_at_once)):
-        blobs += _note_blobs(index, some)
+        blobs += _note_blobs(catalogue, some)
         del some  # before more are read: one lot is held, not two
-    if index.count_of(folder.beginning) != blobs:
-        _forget_gone(index, place, folder, names_at_once)
+    if catalogue.count_of(folder.beginning) != blobs:
+        _forget_gone(catalogue, place, folder, names_at_once)
 
 
-def _note_blobs(index: Index, files: Sequence[_StoredFile]) -> int:
+def _note_blobs(catalogue: Catalogue, files: Sequence[_StoredFile]) -> int:
     """Note those that nobody has noted, and drop orphans; return how many blobs there are."""
-    noted = index.noted({file.digest for file in files})
+    noted = catalogue.noted({file.digest for file in files})
     blobs = [file for file in files if file.is_blob]
     sizes = [_size(file) for file in blobs if file.digest not in noted]
-    index.found_all([size for size in sizes if size is not None])
+    catalogue.found_all([size for size in sizes if size is not None])
     _drop_orphans(
         file for file in files if not (file.is_blob or (file.is_checksums and file.digest in noted))
     )
@@ -101,12 +101,12 @@ def _size(file: _StoredFile) -> StoredSize | None:
     return size
 
 
-def _forget_gone(index: Index, place: str, folder: Folder, names_at_once: int) -> None:
+def _forget_gone(catalogue: Catalogue, place: str, folder: Folder, names_at_once: int) -> None:
     """Look for each blob that is noted of a folder, and forget those that are not there."""
     after = folder.beginning
-    while noted := index.noted_behind(after, folder.beginning, names_at_once):
+    while noted := catalogue.noted_behind(after, folder.beginning, names_at_once):
         gone = [digest for digest in noted if _is_gone(place, digest)]
-        index.removed(*gone)
+        catalogue.removed(*gone)
         _drop_orphans(_StoredFile(place, checksums_name(digest), digest) for digest in gone)
         after = str(noted[-1])
         del noted, gone  # as above

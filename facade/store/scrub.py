@@ -74,7 +74,7 @@ class Scrubber:
         Raises `OSError` if neither index nor folder can be read.
         """
         before = time.time() - SCRUBBED_EVERY_SECONDS
-        due = await in_store_thread(self._store.index.least_scrubbed, before, BATCH_BLOBS)
+        due = await in_store_thread(self._store.catalogue.least_scrubbed, before, BATCH_BLOBS)
         scrubbed = list[Digest]()
         try:
             for blob in due:
@@ -82,7 +82,7 @@ class Scrubber:
                     scrubbed.append(blob.digest)
         finally:
             # Also if it is cancelled, so that the next process does not start again.
-            await finish_in_thread(self._store.index.scrubbed, scrubbed)
+            await finish_in_thread(self._store.catalogue.scrubbed, scrubbed)
         return bool(due)
 
     async def _stays(self, digest: Digest) -> bool:
@@ -95,7 +95,7 @@ class Scrubber:
             path = self._store.layout.blob(digest)
             descriptor = await open_in_thread(open_own, os.close, path, os.O_RDONLY)
         except FileNotFoundError:
-            await finish_in_thread(self._store.index.removed, digest)
+            await finish_in_thread(self._store.catalogue.removed, digest)
             return False
         except OSError as error:
             if not is_bad_place(error):

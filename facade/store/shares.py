@@ -18,7 +18,7 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.store.index import Index, InUseByOthers
+from facade.store.catalogue import Catalogue, InUseByOthers
 from facade.store.ingest_file import ask_to_make_way
 from facade.store.partials import Claim
 from shared.bounded_map import BoundedMap
@@ -49,7 +49,7 @@ class _Standing:
 class Shares:
     """The shares of one store. Everything blocks, and raises `IndexFailedError`."""
 
-    _index: Index
+    _catalogue: Catalogue
     _clock: Callable[[], float] = time.monotonic
     _standings: BoundedMap[str, _Standing] = field(init=False)
 
@@ -64,7 +64,7 @@ class Shares:
 
         None if everything may be evicted for it. `capacity`: bytes of the whole store.
         """
-        if access_key is None or not self._index.has_others(access_key):
+        if access_key is None or not self._catalogue.has_others(access_key):
             return None
         partials = sum(each.size for each in claims if each.access_key == access_key)
         standing = self._standing(access_key)
@@ -85,9 +85,9 @@ class Shares:
         wanted += arriving_bytes(claims)[access_key]
         if access_key is None or is_within_share(access_key, wanted, capacity):
             return True
-        if not self._index.has_others(access_key):
+        if not self._catalogue.has_others(access_key):
             return True
-        return wanted <= capacity - self._index.bytes_in_use_by_others(
+        return wanted <= capacity - self._catalogue.bytes_in_use_by_others(
             _in_use_by_others(access_key)
         )
 
@@ -100,8 +100,8 @@ class Shares:
         standing = self._standings.get(access_key)
         if standing is None:
             now = self._clock()
-            held = self._index.held_bytes(access_key)
-            others = self._index.bytes_in_use_by_others(_in_use_by_others(access_key))
+            held = self._catalogue.held_bytes(access_key)
+            others = self._catalogue.bytes_in_use_by_others(_in_use_by_others(access_key))
             took = self._clock() - now
             standing = _Standing(held, others)
             self._standings.set(access_key, standing, seconds=holds_for(took))

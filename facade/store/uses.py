@@ -1,16 +1,16 @@
-"""What was used since the index was last told. What is used least is evicted first."""
+"""What was used since the catalogue was last told. What is used least is evicted first."""
 
 from attrs import define, field
 
-from facade.store.index import Index
+from facade.store.catalogue import Catalogue
 from shared.oci import Digest
 
 
 @define(eq=False)
 class Uses:
-    """Counts uses in memory. The index is told every few seconds, and before an eviction."""
+    """Counts uses in memory. The catalogue is told every few seconds, and before an eviction."""
 
-    _index: Index
+    _catalogue: Catalogue
     _counts: dict[Digest, int] = field(factory=dict, init=False)
 
     def note(self, digest: Digest) -> None:
@@ -18,7 +18,7 @@ class Uses:
         self._counts[digest] = self._counts.get(digest, 0) + 1
 
     def write(self) -> None:
-        """Tell the index. Blocks."""
+        """Tell the catalogue. Blocks."""
         counts, self._counts = self._counts, {}
         if counts:
-            self._index.used(counts)
+            self._catalogue.used(counts)

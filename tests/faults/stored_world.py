@@ -35,9 +35,11 @@ from facade.registries.connection_work import ConnectionWork
 from facade.registries.payer import FREE
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
+from facade.rights.right import FlightKey, Right
+from facade.rights.rights import Rights
 from facade.store.blob_store import BlobStore
 from facade.store.file_lock import is_locked
-from facade.store.layout import FlightKey, Layout, Right
+from facade.store.layout import Layout
 from facade.values.byte_range import ByteRanges, Span
 from facade.values.piece import PIECE_BYTES, WrongBytesError
 from facade.values.pull_path import Pull
@@ -153,6 +155,7 @@ class Process:
     """One facade's part in the store."""
 
     store: BlobStore
+    rights: Rights
     upstreams: Upstreams
     flights: Flights
     content: StoredContent
@@ -162,13 +165,16 @@ class Process:
     def open(cls, folder: Path, quota: int, terms: "Terms", *, may_be_unverified: bool) -> Self:
         """Open the store as a starting facade does."""
         store, work = BlobStore.open(folder, quota), ConnectionWork()
-        upstreams = Upstreams(_make_upstream, work)
-        flights = Flights(store, upstreams, terms.times, growth=terms.growth)
+        rights, upstreams = Rights.open(store.index), Upstreams(_make_upstream, work)
+        flights = Flights(store, rights, upstreams, terms.times, growth=terms.growth)
         return cls(
             store,
+            rights,
             upstreams,
             flights,
-            StoredContent.of(store, flights, upstreams, FarRanges(enabled=may_be_unverified)),
+            StoredContent.of(
+                store, rights, flights, upstreams, FarRanges(enabled=may_be_unverified)
+            ),
             work,
         )
 
@@ -268,8 +274,8 @@ class World:
 
     def has_right(self, host: Host, repository: str, content: Content) -> bool:
         """Tell whether the store lets a connection read a content through a repository."""
-        store = self.processes[0].store
-        return store.may_read(_key(host, content), RepositoryName.parse(repository)) is not None
+        right = Right(_key(host, content), RepositoryName.parse(repository))
+        return self.processes[0].rights.proven(right) is not None
 
     def is_stored(self, content: Content) -> bool:
         """Tell whether there is a file of a content."""

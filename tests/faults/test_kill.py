@@ -15,7 +15,8 @@ import pytest
 from attrs import define, evolve, field, frozen
 
 from deploy.dev.processes import ChildFailedError
-from facade.store.layout import FlightKey, Layout
+from facade.rights.right import FlightKey
+from facade.store.layout import Layout
 from facade.values.piece import PIECE_BYTES
 from shared.approved_connection import approved_connection
 from shared.oci import Digest, Kind

@@ -84,8 +84,8 @@ def watch(world: World) -> LoopWatch:
     watch = LoopWatch(world.folder)
     sys.addaudithook(watch.note)  # for good, but it looks only while it is told to
     for process in world.processes:
-        index = process.store.index._file  # noqa: SLF001 - nobody else is told what it is asked
-        index.reader.set_trace_callback(watch.note_question)
+        with process.store.index.reading() as reader:
+            reader.set_trace_callback(watch.note_question)
     return watch
 
 

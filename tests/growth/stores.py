@@ -15,6 +15,8 @@ from typing import Final, Self
 from attrs import define, field, frozen
 
 from facade.metrics.store_metrics import StoreMetrics
+from facade.rights.rights import Rights
+from facade.store.catalogue import Catalogue
 from facade.store.evictor import Evictor
 from facade.store.index import Index
 from facade.store.index_file import IndexFile
@@ -24,6 +26,7 @@ from facade.store.quarantine import Quarantine
 from facade.store.room_queue import RoomQueue
 from facade.store.uses import Uses
 from shared.oci import Digest
+from tests.support.opened_index import OpenedIndex
 
 BLOB_BYTES: Final = 4096  # of each, as the index says
 CONNECTIONS: Final = 10
@@ -61,14 +64,16 @@ class FilledStore:
 
     layout: Layout
     index: Index
+    catalogue: Catalogue
+    rights: Rights
     file: IndexFile
     partials: Partials
     quarantine: Quarantine
     uses: Uses = field(init=False)
 
     @uses.default
-    def _uses_of_index(self) -> Uses:
-        return Uses(self.index)
+    def _uses_of_catalogue(self) -> Uses:
+        return Uses(self.catalogue)
 
     @classmethod
     @contextmanager
@@ -85,17 +90,27 @@ class FilledStore:
             pass
         _fill(layout, blobs, rights, has_files=has_files)
         file = IndexFile.open(layout.index, layout.quarantine)
-        index = Index(file, StoreMetrics.of_nobody(), lambda: 0.0)
+        opened = OpenedIndex.of(file, lambda: 0.0)
         partials, quarantine = Partials(layout.ingest), Quarantine(layout.quarantine, 1)
         try:
-            with closing(index):
-                yield cls(layout, index, file, partials, quarantine)
+            with closing(opened):
+                yield cls(
+                    layout,
+                    opened.index,
+                    opened.catalogue,
+                    opened.rights,
+                    file,
+                    partials,
+                    quarantine,
+                )
         finally:
             shutil.rmtree(folder)
 
     def queue(self, quota: int) -> RoomQueue:
         """Return the queue of a process that may keep so many bytes."""
-        evictor = Evictor(self.layout, self.index, self.partials, self.quarantine, self.uses, quota)
+        evictor = Evictor(
+            self.layout, self.catalogue, self.partials, self.quarantine, self.uses, quota
+        )
         return RoomQueue(self.layout.evictor_lock, evictor, self.index)
 
     @contextmanager

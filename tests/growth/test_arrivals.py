@@ -8,9 +8,9 @@ from typing import Final, cast
 from attrs import field, frozen
 from typing_extensions import override
 
+from facade.store.catalogue import Catalogue
 from facade.store.claim_count import ClaimCount
 from facade.store.evictor import NOBODY_IN_PARTICULAR, Evictor
-from facade.store.index import Index
 from facade.store.ingest_file import OwnedIngest
 from facade.store.partials import Claim, Partials
 from facade.store.shares import Shares
@@ -48,7 +48,7 @@ def test_arrivals_that_are_asked_to_make_way(growth: Growth, tmp_path: Path) -> 
             for number in range(size)
         )
         full = size * ARRIVING_BYTES
-        Shares(cast(Index, None)).ask_to_make_way(1, "nobody's", claims, full)
+        Shares(cast(Catalogue, None)).ask_to_make_way(1, "nobody's", claims, full)
         growth.point(ASKED, size=size, cost=claims.looked / size, unit="looks")
     growth.holds(ASKED, exponent=0.0, at_most=4)
 
@@ -94,7 +94,7 @@ def _announcing(ingest: OwnedIngest) -> Callable[[int], None]:
 def _evictor(store: FilledStore, partials: Partials, clock: Clock) -> Evictor:
     return Evictor(
         store.layout,
-        store.index,
+        store.catalogue,
         partials,
         store.quarantine,
         store.uses,

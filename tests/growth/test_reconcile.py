@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from facade.metrics.store_metrics import StoreMetrics
+from facade.store.catalogue import Catalogue
 from facade.store.index import Index
 from facade.store.layout import Layout
 from facade.store.reconcile import NAMES_AT_ONCE, folders, reconcile
@@ -40,12 +41,12 @@ def fill(layout: Layout, count: int) -> None:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def reconcile_all(layout: Layout, index: Index) -> int:
+def reconcile_all(layout: Layout, catalogue: Catalogue) -> int:
     """Compare everything; return the most bytes that Python held at once for it."""
     tracemalloc.start()
     try:
         for folder in folders():
-            reconcile(layout, index, folder, names_at_once=AT_ONCE)
+            reconcile(layout, catalogue, folder, names_at_once=AT_ONCE)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -58,13 +59,14 @@ def test_a_comparison_holds_as_much_of_any_store(growth: Growth, tmp_path: Path)
         layout.prepare()
         fill(layout, size)
         index = Index.open(layout.index, layout.quarantine, StoreMetrics.of_nobody())
-        new = reconcile_all(layout, index)
-        assert index.stored_blobs() == size
-        same = reconcile_all(layout, index)
+        catalogue = Catalogue(index)
+        new = reconcile_all(layout, catalogue)
+        assert catalogue.stored_blobs() == size
+        same = reconcile_all(layout, catalogue)
         layout.blobs.rename(layout.quarantine / "gone")
         layout.blobs.mkdir()
-        gone = reconcile_all(layout, index)
-        assert index.stored_blobs() == 0
+        gone = reconcile_all(layout, catalogue)
+        assert catalogue.stored_blobs() == 0
         index.close()
         for kind, cost in (("unknown", new), ("known", same), ("vanished", gone)):
             growth.point(f"G9 comparison of {kind} blobs", size=size, cost=cost, unit="bytes")

@@ -11,9 +11,9 @@ import pytest
 
 from facade.loop.thread_work import STORE_THREADS, in_store_thread
 from facade.store import evictor, room_queue
+from facade.store.catalogue import FILE_BYTES
 from facade.store.evictor import EVICTION_BATCH, NOBODY_IN_PARTICULAR, Wanted, spare_bytes
 from facade.store.file_lock import lock_exclusively
-from facade.store.index import FILE_BYTES
 from shared.oci import Digest
 from tests.growth.measured import Growth, Sizes
 from tests.growth.stores import BLOB_BYTES, CONNECTIONS, FilledStore, access_key_of
@@ -37,8 +37,8 @@ async def test_g6_a_cold_pull(growth: Growth, tmp_path: Path) -> None:
             with store.counted() as work:
                 await queue.admit(FIRST, FIRST, _take, NOBODY_IN_PARTICULAR)
                 await queue.make_room(Wanted(FIRST, FIRST), _take, NOBODY_IN_PARTICULAR)
-                store.index.added(Digest.of(b"new"), FIRST)
-                store.index.found(Digest.of(b"new"), FIRST)
+                store.catalogue.added(Digest.of(b"new"), FIRST)
+                store.catalogue.found(Digest.of(b"new"), FIRST)
             growth.point(what, size=size, cost=work.steps, unit="steps")
     growth.holds(what, exponent=0.1, at_most=2_000)
 
@@ -52,24 +52,24 @@ async def test_g3_a_large_blob_where_nothing_is_free(
     noted = "G3 eviction of half a store, transactions and lines for each thousand blobs"
     for size in growth.sizes(BLOBS):
         with FilledStore.of(tmp_path / str(size), size, has_files=True) as store:
-            quota = store.index.stored_bytes() // 2
+            quota = store.catalogue.stored_bytes() // 2
             queue = store.queue(quota)
             capfd.readouterr()
             with store.counted() as work:
                 await queue.make_room(Wanted(FIRST, LARGE), _take, NOBODY_IN_PARTICULAR)
-                went = size - store.index.stored_blobs()
+                went = size - store.catalogue.stored_blobs()
                 growth.point(first, size=size, cost=went, unit="blobs")
                 ahead, most = asyncio.create_task(queue.keep_spare()), 0
-                while store.index.stored_bytes() > quota - spare_bytes(quota):
-                    before = store.index.stored_blobs()
+                while store.catalogue.stored_bytes() > quota - spare_bytes(quota):
+                    before = store.catalogue.stored_blobs()
                     await queue.as_only_one(_nothing)
                     await asyncio.sleep(PAUSE_SECONDS)
-                    most = max(most, before - store.index.stored_blobs())
+                    most = max(most, before - store.catalogue.stored_blobs())
                 ahead.cancel()
                 await asyncio.wait([ahead])
             growth.point(turn, size=size, cost=most, unit="blobs")
             lines = capfd.readouterr().err.count("blobs evicted")
-            thousands = (size - store.index.stored_blobs()) / 1000
+            thousands = (size - store.catalogue.stored_blobs()) / 1000
             cost = (work.transactions + lines) / thousands
             growth.point(noted, size=size, cost=cost, unit="transactions and lines")
     growth.holds(first, exponent=0.1, at_most=EVICTION_BATCH)
@@ -111,11 +111,11 @@ async def test_g10_an_approval(growth: Growth, tmp_path: Path) -> None:
     for size in growth.sizes(RIGHTS):
         with FilledStore.of(tmp_path / str(size), blobs=0, rights=size) as store:
             with store.counted() as work:
-                assert not store.index.end_all_but(
+                assert not store.rights.end_all_but(
                     {access_key_of(number) for number in range(CONNECTIONS)}
                 )
             growth.point(approval, size=size, cost=work.steps, unit="steps")
-            assert store.index.end_all_but(set()) == CONNECTIONS
+            assert store.rights.end_all_but(set()) == CONNECTIONS
             while store.index.shrink(SPARE_PAGES):
                 pass
             growth.point(file, size=size, cost=store.layout.index.stat().st_size, unit="bytes")

@@ -20,6 +20,7 @@ from facade.arrivals.taken_up import TakenUp
 from facade.registries.connection_work import ConnectionWork
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
+from facade.rights.rights import Rights
 from facade.store.blob_store import BlobStore
 from facade.store.ingest_file import OwnedIngest
 from facade.store.wanted_spans import ToldWants
@@ -123,6 +124,7 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
             CONNECTION,
             TakenUp(ingest, ToldWants.open(ingest.folder), Left(None, Coverage(), left)),
             store,
+            Rights(store.index),
             upstreams,
             "",
             lambda _: ended.set(),

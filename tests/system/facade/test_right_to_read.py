@@ -14,8 +14,8 @@ import pytest
 from attrs import frozen
 
 from deploy.dev.processes import free_port
-from facade.content.background_proofs import PROOF_HOLDS_SECONDS
-from facade.store.index import NOTICED_WITHIN_SECONDS
+from facade.rights.background_proofs import PROOF_HOLDS_SECONDS
+from facade.rights.rights import NOTICED_WITHIN_SECONDS
 from facade.values.piece import PIECE_BYTES
 from shared.oci import OCI_INDEX, OCI_MANIFEST, Digest
 from shared.statement import ConnectionApproval

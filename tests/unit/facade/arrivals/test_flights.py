@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from facade.rights.right import FlightKey
 from facade.store.file_lock import lock_exclusively
-from facade.store.layout import FlightKey
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind
 from tests.faults.stored_world import Content, World

@@ -14,7 +14,7 @@ from facade.arrivals.flights import Flights
 from facade.arrivals.grace import GRACE_BYTES, GRACE_DEVICES, GRACE_FACTOR, Grace
 from facade.arrivals.want import Ends, Want
 from facade.registries.payer import FREE
-from facade.store.layout import Right
+from facade.rights.right import Right
 from facade.values.piece import PIECE_BYTES
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Holds, Slow

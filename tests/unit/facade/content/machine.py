@@ -13,8 +13,9 @@ from facade.arrivals.grace import Grace
 from facade.registries.connection_work import ConnectionWork
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
+from facade.rights.right import FlightKey, Right
+from facade.rights.rights import Rights
 from facade.store.blob_store import BlobStore
-from facade.store.layout import FlightKey, Right
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import Digest, Kind, RepositoryName
@@ -39,6 +40,7 @@ class Process:
     """One of them."""
 
     store: BlobStore
+    rights: Rights
     flights: Flights
     is_stopped: bool = False
 
@@ -67,12 +69,14 @@ class Machine:
             return await self.connect(self.registry, timeouts=Timeouts(stall_seconds=5))
 
         store = BlobStore.open(self.folder, self.quota)
+        rights = Rights(store.index)
         flights = Flights(
             store,
+            rights,
             Upstreams(make, ConnectionWork()),
             grace=grace or Grace(),
         )
-        self._processes.append(Process(store, flights))
+        self._processes.append(Process(store, rights, flights))
         return self._processes[-1]
 
     async def stop(self) -> None:

@@ -18,6 +18,7 @@ from facade.registries.connection_work import ConnectionRevokedError, Connection
 from facade.registries.payer import FREE
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
+from facade.rights.rights import Rights
 from facade.store.blob_store import BlobStore
 from facade.values.piece import PIECE_BYTES
 from facade.values.pull_path import Pull
@@ -120,8 +121,9 @@ async def scene(
             yield Scene(registry, work, upstreams, StreamedContent(FarRanges(enabled=True)))
             return
         store = BlobStore.open(tmp_path, 2**30)
-        flights = Flights(store, upstreams)
-        content = StoredContent.of(store, flights, upstreams, FarRanges(enabled=True))
+        rights = Rights(store.index)
+        flights = Flights(store, rights, upstreams)
+        content = StoredContent.of(store, rights, flights, upstreams, FarRanges(enabled=True))
         yield Scene(registry, work, upstreams, content)
         await content.close()
         await flights.land()

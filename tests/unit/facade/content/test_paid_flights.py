@@ -16,7 +16,7 @@ from facade.arrivals.flights import Flights, Pay
 from facade.arrivals.want import Want
 from facade.registries.device_allowance import CostLimits, TooManyDownloadsError
 from facade.registries.payer import FREE, PaidDownload, Payer, Payers
-from facade.store.layout import Right
+from facade.rights.right import Right
 from facade.values.piece import PIECE_BYTES
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Holds

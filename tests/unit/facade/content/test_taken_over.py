@@ -9,8 +9,8 @@ import pytest
 from facade.arrivals.arrival import ArrivalEndedError
 from facade.arrivals.want import Want
 from facade.registries.payer import FREE
+from facade.rights.right import Right
 from facade.store.ingest_file import OwnedIngest
-from facade.store.layout import Right
 from facade.values.piece import PIECE_BYTES
 from shared.oci import OCTET_STREAM
 from shared.upstream.errors import CredentialRefusedError, NotInRegistryError, UpstreamError
@@ -75,7 +75,7 @@ async def test_the_rest_is_asked_for_and_proves_the_right(machine: Machine) -> N
     assert body == LARGE
     assert asked(machine) == [THE_REST]
     await eventually(lambda: process.store.has(right.key.digest))
-    membership = process.store.may_read(right.key, APP)
+    membership = process.rights.proven(right)
     assert membership is not None
     assert membership.media_type == OCTET_STREAM
 

@@ -13,9 +13,9 @@ from facade.arrivals.claimed_room import MAX_ROOM_AHEAD_BYTES
 from facade.arrivals.want import Want
 from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.registries.payer import FREE
+from facade.rights.right import Right
 from facade.store.arriving_file import DATA
 from facade.store.ingest_file import Announcement, OwnedIngest, is_owned
-from facade.store.layout import Right
 from facade.values.piece import PIECE_BYTES, Piece
 from shared.oci import Digest, RepositoryName
 from tests.support.eventually import eventually
@@ -97,7 +97,7 @@ async def test_it_is_kept_once_it_is_proven(machine: Machine) -> None:
     assert reader.announced is None
     await eventually(lambda: process.store.has(key.key.digest))
     assert await kept(process, key) == LARGE
-    assert process.store.may_read(key.key, key.repository) is not None
+    assert process.rights.proven(key) is not None
 
 
 async def test_its_length_is_known_with_its_proof(machine: Machine) -> None:

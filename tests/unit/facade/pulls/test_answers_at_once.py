@@ -11,7 +11,6 @@ from typing_extensions import override
 
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest
-from facade.content.source import AuthorizedPull
 from facade.content.streamed_content import StreamedContent
 from facade.devices.device_connection import DeviceConnection
 from facade.metrics.metrics import FacadeMetrics
@@ -21,6 +20,7 @@ from facade.pulls.known_pull import KnownPull
 from facade.pulls.pull_slots import PullSlots
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import RequestLog
+from facade.values.authorized_pull import AuthorizedPull
 from facade.values.pull_path import Pull, parse_request
 from shared.oci import OCI_MANIFEST, Digest
 from shared.statement import DeviceRevocation

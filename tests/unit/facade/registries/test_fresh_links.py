@@ -5,8 +5,8 @@ from contextlib import suppress
 import pytest
 
 from facade.arrivals.download import blob_length, open_download
-from facade.content.background_proofs import may_still_read
 from facade.content.manifest import fetch_manifest
+from facade.content.still_given import may_still_read
 from facade.registries.absences import Absences, RememberedAbsenceError
 from facade.registries.circuit import MAX_WAIT_SECONDS
 from facade.registries.circuit_breaker import CircuitBreaker

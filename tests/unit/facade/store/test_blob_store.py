@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from facade.rights.right import FlightKey, Right
+from facade.rights.rights import Rights
 from facade.store.blob_store import BlobStore, CacheFolderError, NoRoomError
 from facade.store.ingest_file import OwnedIngest
-from facade.store.layout import FlightKey
 from facade.store.stored_blob import RottenBlobError
 from shared.oci import Digest, Kind, RepositoryName
 from tests.support.page_cache import tells_what_is_cached
@@ -39,8 +40,8 @@ async def put(store: BlobStore, content: bytes, access_key: str = "a" * 64) -> F
     assert ingest is not None
     ingest.announce(len(content), RepositoryName("team/app"))
     ingest.append([content])
-    await store.commit(ingest, key, len(content))
-    store.index.prove(key, REPOSITORY, "application/octet-stream")
+    await store.commit(ingest, key.digest, len(content))
+    Rights(store.index).prove(Right(key, REPOSITORY), "application/octet-stream")
     return key
 
 
@@ -61,13 +62,14 @@ async def test_a_stored_blob_is_read_back(store: BlobStore) -> None:
 
 async def test_a_right_belongs_to_one_connection_and_repository(store: BlobStore) -> None:
     """The bytes are stored once; who may read them is another matter."""
-    key = await put(store, b"shared bytes")
-    assert store.may_read(key, REPOSITORY) is not None
-    assert store.may_read(key, RepositoryName.parse("team/other")) is None
-    assert store.may_read(key_of(b"shared bytes", "b" * 64), REPOSITORY) is None
-    store.index.end(key, REPOSITORY)
-    assert store.may_read(key, REPOSITORY) is None
-    assert store.has(key.digest)
+    right = Right(await put(store, b"shared bytes"), REPOSITORY)
+    rights = Rights(store.index)
+    assert rights.proven(right) is not None
+    assert rights.proven(Right(right.key, RepositoryName.parse("team/other"))) is None
+    assert rights.proven(Right(key_of(b"shared bytes", "b" * 64), REPOSITORY)) is None
+    rights.end(right)
+    assert rights.proven(right) is None
+    assert store.has(right.key.digest)
 
 
 async def test_the_least_recently_used_goes_first(store: BlobStore) -> None:
@@ -75,7 +77,7 @@ async def test_the_least_recently_used_goes_first(store: BlobStore) -> None:
     old, middle = await put(store, content("a")), await put(store, content("b"))
     new = await put(store, content("c"))
     assert [store.has(each.digest) for each in (old, middle, new)] == [False, True, True]
-    assert store.index.stored_bytes() <= QUOTA
+    assert store.catalogue.stored_bytes() <= QUOTA
 
 
 async def test_what_was_used_again_outlives_what_was_asked_once(store: BlobStore) -> None:
@@ -148,16 +150,16 @@ async def test_a_damaged_file_is_quarantined_when_it_is_opened(
     assert await store.open_blob(key.digest) is None
     assert not store.has(key.digest)
     assert len(list(store.layout.quarantine.iterdir())) == 1
-    assert store.index.stored_bytes() == 0
+    assert store.catalogue.stored_bytes() == 0
 
 
 async def test_a_restart_finds_what_the_index_missed(store: BlobStore, tmp_path: Path) -> None:
     """A crash between the file and its line in the index loses neither bytes nor quota."""
     kept, gone = await put(store, content("a")), await put(store, content("b"))
-    store.index.removed(kept.digest)
+    store.catalogue.removed(kept.digest)
     store.layout.blob(gone.digest).unlink()
     again = await asyncio.to_thread(BlobStore.open, tmp_path / "cache", QUOTA)
-    assert again.index.stored_bytes() == 4000
+    assert again.catalogue.stored_bytes() == 4000
     assert again.has(kept.digest)
     again.close()
 
@@ -167,9 +169,9 @@ async def test_two_processes_evict_one_after_the_other(store: BlobStore, tmp_pat
     other = await asyncio.to_thread(BlobStore.open, tmp_path / "cache", QUOTA)
     for letter in "abcdefgh":
         await put(store if letter in "aceg" else other, content(letter))
-        assert store.index.stored_bytes() <= QUOTA
+        assert store.catalogue.stored_bytes() <= QUOTA
     await asyncio.gather(*(each.make_room(4000, lambda _: None) for each in [store, other] * 5))
-    assert store.index.stored_bytes() <= QUOTA - 4000
+    assert store.catalogue.stored_bytes() <= QUOTA - 4000
     other.close()
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from facade.rights.right import FlightKey
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
+from facade.store.catalogue import FILE_BYTES, FREE_FILES
 from facade.store.evictor import spare_bytes
 from facade.store.file_lock import lock_exclusively
-from facade.store.index import FILE_BYTES, FREE_FILES
 from facade.store.ingest_file import OwnedIngest
-from facade.store.layout import FlightKey
 from facade.store.partials import ABANDONED_SECONDS, MAX_LEFT, RESUMED_WITHIN_SECONDS
 from facade.store.quarantine import MAX_FILES, Quarantine
 from facade.store.reconcile import ORPHANED_SECONDS
@@ -51,7 +51,7 @@ def begin(store: BlobStore, content: bytes, announced: int | None = None) -> Own
 async def keep(store: BlobStore, content: bytes, digest: Digest | None = None) -> Digest:
     """Store a content, without asking for room."""
     key = key_of(content, digest)
-    await store.commit(begin(store, content), key, len(content))
+    await store.commit(begin(store, content), key.digest, len(content))
     return key.digest
 
 
@@ -171,9 +171,9 @@ async def test_a_blob_of_a_longer_digest_is_a_blob(store: BlobStore, tmp_path: P
     whole = content("a")
     digest = Digest.parse(f"sha512:{sha512(whole).hexdigest()}")
     await keep(store, whole, digest)
-    store.index.removed(digest)
+    store.catalogue.removed(digest)
     with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as again:
-        assert again.index.stored_bytes() == len(whole)
+        assert again.catalogue.stored_bytes() == len(whole)
         blob = await again.open_blob(digest)
         assert blob is not None
         assert bytes(await blob.read(0, 10)) == whole[:10]
@@ -187,12 +187,12 @@ async def test_a_blob_that_is_noted_and_not_there_is_forgotten(
     store: BlobStore, tmp_path: Path
 ) -> None:
     """A process was killed between the two."""
-    store.index.added(Digest.of(b"never came"), 9_000)
+    store.catalogue.added(Digest.of(b"never came"), 9_000)
     assert await fits(store, QUOTA)
-    assert store.index.stored_bytes() == 0
-    store.index.added(Digest.of(b"never came"), 9_000)
+    assert store.catalogue.stored_bytes() == 0
+    store.catalogue.added(Digest.of(b"never came"), 9_000)
     with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as again:
-        assert again.index.stored_bytes() == 0
+        assert again.catalogue.stored_bytes() == 0
 
 
 async def test_what_a_crash_leaves_beside_blobs_is_deleted_when_it_is_old(
@@ -242,11 +242,11 @@ async def test_very_many_short_blobs_count_as_what_their_files_take(tmp_path: Pa
     with closing(BlobStore.open(tmp_path / "cache", quota)) as store:
         note(store, blobs=FREE_FILES + 100, size=1)
         taken = FREE_FILES + 100 + 100 * FILE_BYTES
-        assert store.index.stored_bytes() == taken
+        assert store.catalogue.stored_bytes() == taken
         assert await fits(store, quota - taken)
-        assert store.index.stored_blobs() == FREE_FILES + 100
+        assert store.catalogue.stored_blobs() == FREE_FILES + 100
         assert await fits(store, quota - taken + 10 * FILE_BYTES)
-        assert store.index.stored_blobs() == FREE_FILES + 90
+        assert store.catalogue.stored_blobs() == FREE_FILES + 90
 
 
 async def test_what_is_left_in_the_middle_is_bounded_in_number(store: BlobStore) -> None:
@@ -285,14 +285,14 @@ async def test_a_blob_on_its_way_to_its_place_counts_once(store: BlobStore) -> N
     ingest = begin(store, whole)
     evictor = os.open(store.layout.evictor_lock, os.O_RDWR | os.O_CREAT)
     assert lock_exclusively(evictor)
-    committing = asyncio.create_task(store.commit(ingest, key_of(whole), len(whole)))
+    committing = asyncio.create_task(store.commit(ingest, key_of(whole).digest, len(whole)))
     await asyncio.sleep(0.2)  # it has come as far as it may
     assert partials(store) == 1
-    assert store.index.stored_bytes() == 0
+    assert store.catalogue.stored_bytes() == 0
     os.close(evictor)
     await committing
     assert partials(store) == 0
-    assert store.index.stored_bytes() == len(whole)
+    assert store.catalogue.stored_bytes() == len(whole)
 
 
 async def test_room_is_claimed_before_another_asks(store: BlobStore) -> None:
@@ -318,15 +318,15 @@ async def test_a_quota_that_was_lowered_is_reached_and_nobody_waits_for_it(tmp_p
         for letter in "abcdefgh":
             await keep(large, content(letter))
     with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as store:
-        assert store.index.stored_bytes() == 32_000
+        assert store.catalogue.stored_bytes() == 32_000
         granted: list[int] = []
         await store.make_room(6_000, granted.append)
-        assert (sum(granted), store.index.stored_bytes()) == (6_000, 24_000)
+        assert (sum(granted), store.catalogue.stored_bytes()) == (6_000, 24_000)
         ahead = asyncio.create_task(store.keep_spare())
-        await eventually(lambda: store.index.stored_bytes() <= QUOTA)
+        await eventually(lambda: store.catalogue.stored_bytes() <= QUOTA)
         ahead.cancel()
         await asyncio.wait([ahead])
-        assert store.index.stored_bytes() == 8_000
+        assert store.catalogue.stored_bytes() == 8_000
 
 
 async def test_what_comes_next_is_freed_once_somebody_was_short(tmp_path: Path) -> None:
@@ -337,12 +337,12 @@ async def test_what_comes_next_is_freed_once_somebody_was_short(tmp_path: Path) 
         ahead = asyncio.create_task(store.keep_spare())
         for _ in range(3):  # it has its turn between
             await store.admit(0, 0, lambda _: None, Asker())
-        assert store.index.stored_blobs() == 512
+        assert store.catalogue.stored_blobs() == 512
         await store.make_room(1, lambda _: None)
-        await eventually(lambda: store.index.stored_bytes() <= quota - spare_bytes(quota))
+        await eventually(lambda: store.catalogue.stored_bytes() <= quota - spare_bytes(quota))
         ahead.cancel()
         await asyncio.wait([ahead])
-        assert store.index.stored_blobs() == 504
+        assert store.catalogue.stored_blobs() == 504
 
 
 @pytest.mark.parametrize(

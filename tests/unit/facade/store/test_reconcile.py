@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facade.metrics.store_metrics import StoreMetrics
-from facade.store.index import Index, StoredSize
+from facade.store.catalogue import Catalogue, StoredSize
+from facade.store.index import Index
 from facade.store.layout import Layout
 from facade.store.reconcile import ORPHANED_SECONDS, Folder, folders, reconcile
 from shared.oci import Digest
@@ -30,11 +31,13 @@ class Store:
 
     layout: Layout
     index: Index = field(init=False)
+    catalogue: Catalogue = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make both, empty."""
         self.layout.prepare()
         self.index = Index.open(self.layout.index, self.layout.quarantine, StoreMetrics.of_nobody())
+        self.catalogue = Catalogue(self.index)
 
     def write(self, digest: Digest, content: bytes = b"blob") -> None:
         """Have a blob lie there with its checksums."""
@@ -45,18 +48,18 @@ class Store:
     def reconcile(self, names_at_once: int = 2) -> None:
         """Compare everything."""
         for folder in folders():
-            reconcile(self.layout, self.index, folder, names_at_once=names_at_once)
+            reconcile(self.layout, self.catalogue, folder, names_at_once=names_at_once)
 
     @property
     def known(self) -> set[StoredSize]:
         """What the index has."""
-        return set(self.index.least_used(-1))
+        return set(self.catalogue.least_used(-1))
 
     def empty(self) -> None:
         """Have nothing again."""
         for path in self.layout.blobs.glob("*/*/*"):
             path.unlink()
-        self.index.removed(*DIGESTS)
+        self.catalogue.removed(*DIGESTS)
 
 
 @pytest.fixture
@@ -76,10 +79,10 @@ def test_the_index_has_what_lies_there(
     store.empty()
     for digest in lie:
         store.write(digest, b"size")
-    store.index.found_all([StoredSize(digest, 99) for digest in noted])
+    store.catalogue.found_all([StoredSize(digest, 99) for digest in noted])
     store.reconcile(names_at_once)
     assert store.known == {StoredSize(each, 99 if each in noted else 4) for each in lie}
-    assert store.index.stored_blobs() == len(lie)
+    assert store.catalogue.stored_blobs() == len(lie)
 
 
 def test_what_is_noted_of_a_folder_that_is_gone_is_forgotten(store: Store) -> None:
@@ -103,7 +106,7 @@ def test_only_old_checksums_without_a_blob_are_deleted(store: Store) -> None:
     half, foreign = folder / f"{kept.hex}.xxh3.new", folder / "README"
     for path in (half, foreign):
         path.touch()
-    store.index.found_all([StoredSize(noted, 4)])
+    store.catalogue.found_all([StoredSize(noted, 4)])
     for digest in (gone, young, noted):
         store.layout.blob(digest).unlink()
     for path in (half, foreign, *(store.layout.checksums(each) for each in (kept, gone, noted))):

@@ -93,7 +93,7 @@ async def test_what_was_verified_lately_is_not_due(
 ) -> None:
     """A new blob was verified as it came; one that a restart found was not, who knows when."""
     new, found = await keep(store, content(1)), await keep(store, content(2))
-    store.index.removed(found)
+    store.catalogue.removed(found)
     store.tidy()
     assert await Scrubber(store, AT_ONCE).scrub_due()
     assert counted(counters, "facade_store_scrubbed_bytes") == len(content(2))
@@ -112,7 +112,7 @@ async def test_what_goes_meanwhile_is_nobodys_rot(store: BlobStore) -> None:
     assert await scrubbing
     assert not store.has(evicted)
     assert not list(store.layout.quarantine.iterdir())
-    assert store.index.stored_bytes() == 0
+    assert store.catalogue.stored_bytes() == 0
 
 
 async def test_one_process_scrubs_and_another_goes_on(
@@ -150,7 +150,7 @@ async def test_a_scrub_that_ends_in_the_middle_remembers_what_it_verified(
     await eventually(lambda: counted(counters, "facade_store_scrubbed_bytes") > 0)
     scrubbing.cancel()
     await asyncio.wait([scrubbing])
-    due = store.index.least_scrubbed(time.time() - SCRUBBED_EVERY_SECONDS, 9)
+    due = store.catalogue.least_scrubbed(time.time() - SCRUBBED_EVERY_SECONDS, 9)
     assert [each.digest for each in due] == [second]
 
 

@@ -1,4 +1,4 @@
-"""What a connection has is counted a part of the time, however large the index is."""
+"""What a connection has is counted a part of the time, however large the catalogue is."""
 
 import time
 from typing import cast
@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from attrs import define
 
-from facade.store.index import Index
+from facade.store.catalogue import Catalogue
 from facade.store.shares import COUNTED_QUICKLY_SECONDS, SHARE_OF_STORE, Shares
 from tests.support.clock import Clock
 
@@ -16,8 +16,8 @@ HALF = int(CAPACITY * SHARE_OF_STORE)
 
 
 @define
-class CountedIndex:
-    """An index that takes so long to count, and says how often it did."""
+class CountedCatalogue:
+    """A catalogue that takes so long to count, and says how often it did."""
 
     seconds: float
     held: int = 0
@@ -39,29 +39,29 @@ class CountedIndex:
         return self.others
 
 
-def shares(index: CountedIndex) -> Shares:
+def shares(catalogue: CountedCatalogue) -> Shares:
     """Return the shares that stand on it."""
-    return Shares(cast(Index, index))
+    return Shares(cast(Catalogue, catalogue))
 
 
 def test_what_takes_long_is_not_counted_for_each_claim() -> None:
     """Whoever makes room has everybody else wait. What is claimed meanwhile counts."""
-    index = CountedIndex(seconds=20 * COUNTED_QUICKLY_SECONDS)  # holds for two seconds
-    asked = shares(index)
+    catalogue = CountedCatalogue(seconds=20 * COUNTED_QUICKLY_SECONDS)  # holds for two seconds
+    asked = shares(catalogue)
     spared = []
     for _ in range(HALF // 50 + 1):
         spared.append(asked.spared(KEY, 50, [], CAPACITY) is not None)
         asked.note_granted(KEY, 50)
     assert spared == [False] * (HALF // 50) + [True]
-    assert index.counted == 1
+    assert catalogue.counted == 1
 
 
 def test_what_is_quick_is_counted_each_time() -> None:
     """It is exact."""
-    index = CountedIndex(seconds=0)
-    asked = Shares(cast(Index, index), Clock())
+    catalogue = CountedCatalogue(seconds=0)
+    asked = Shares(cast(Catalogue, catalogue), Clock())
     assert asked.spared(KEY, HALF, [], CAPACITY) is None
-    index.held = 1
+    catalogue.held = 1
     assert asked.spared(KEY, HALF, [], CAPACITY) is not None
 
 
@@ -75,6 +75,6 @@ def test_a_blob_within_the_share_is_admitted_without_counting(
     is_within: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     """A longer one if others leave so much."""
-    index = CountedIndex(seconds=0, others=others)
-    assert shares(index).is_within_most(KEY, wanted, [], CAPACITY) == is_within
-    assert index.counted == 0
+    catalogue = CountedCatalogue(seconds=0, others=others)
+    assert shares(catalogue).is_within_most(KEY, wanted, [], CAPACITY) == is_within
+    assert catalogue.counted == 0

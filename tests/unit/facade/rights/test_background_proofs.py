@@ -12,20 +12,22 @@ from uuid import uuid4
 import pytest
 from attrs import define, frozen
 
-from facade.content.background_proofs import (
+from facade.content.still_given import may_still_read
+from facade.metrics.store_metrics import StoreMetrics
+from facade.registries.connection_work import ConnectionWork
+from facade.registries.upstream import Upstream
+from facade.registries.upstreams import Upstreams
+from facade.rights.background_proofs import (
     MAX_PROOFS_AT_ONCE,
     PAUSE_SECONDS,
     PROOF_HOLDS_SECONDS,
     REFUSALS_THAT_END,
     BackgroundProofs,
 )
-from facade.content.source import AuthorizedPull
-from facade.metrics.store_metrics import StoreMetrics
-from facade.registries.connection_work import ConnectionWork
-from facade.registries.upstream import Upstream
-from facade.registries.upstreams import Upstreams
-from facade.store.index import Index, ProvenRight
-from facade.store.layout import FlightKey, Right
+from facade.rights.right import FlightKey, Right
+from facade.rights.rights import ProvenRight, Rights
+from facade.store.index import Index
+from facade.values.authorized_pull import AuthorizedPull
 from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
@@ -64,7 +66,7 @@ class Scene:
     registry: RegistrySimulator
     connection: ApprovedConnection
     upstream: Upstream
-    index: Index
+    rights: Rights
     clock: Clock
     proofs: BackgroundProofs
     path: Path  # of the index file
@@ -82,7 +84,7 @@ class Scene:
         put = self.registry.manifest if kind is Kind.MANIFEST else self.registry.blob
         digest = Digest.parse(put(content, get=get, head=head))
         key = FlightKey(self.connection.access_key, kind, digest)
-        self.index.prove(key, APP, OCI_MANIFEST)
+        self.rights.prove(Right(key, APP), OCI_MANIFEST)
         with closing(sqlite3.connect(self.path, isolation_level=None)) as database:
             database.execute(
                 "UPDATE memberships SET proven_at = ? WHERE digest = ?",
@@ -138,8 +140,9 @@ async def scene(connect: Connect, tmp_path: Path) -> AsyncIterator[Scene]:
         upstreams = Upstreams(lend, ConnectionWork())
         path = tmp_path / "index.sqlite3"
         with closing(Index.open(path, tmp_path, StoreMetrics.of_nobody())) as index:
-            proofs = BackgroundProofs(index, upstreams, clock, max_delay=0.0)
-            yield Scene(registry, connection, upstream, index, clock, proofs, path)
+            rights = Rights(index)
+            proofs = BackgroundProofs(rights, upstreams, may_still_read, clock, max_delay=0.0)
+            yield Scene(registry, connection, upstream, rights, clock, proofs, path)
             await proofs.close()
         await upstreams.close()
 

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import frozen
 
 from facade.loop.thread_work import in_store_thread
-from facade.store.index import Index
+from facade.rights.rights import Rights
 from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 
@@ -26,9 +26,9 @@ _log = get_logger("facade.ended_rights")
 
 @frozen
 class EndedRights:
-    """Removes the rights of access keys that serve no more from the index."""
+    """Removes the rights of access keys that serve no more."""
 
-    _index: Index
+    _rights: Rights
     _serving: Callable[[], frozenset[str]]  # access keys
     _is_known: Callable[[], bool]  # whether the database was read whole, and can be verified
     _changed: asyncio.Event  # a connection did
@@ -39,7 +39,7 @@ class EndedRights:
             while not self._is_known():  # noqa: ASYNC110 - the feed tells nobody
                 await asyncio.sleep(POLL_SECONDS)
             self._changed.clear()
-            ended = await in_store_thread(self._index.end_all_but, self._serving())
+            ended = await in_store_thread(self._rights.end_all_but, self._serving())
             if ended:
                 _log.info("rights to read ended, their connections serve no more", count=ended)
             await is_set_within(self._changed, LOOK_SECONDS)

@@ -6,28 +6,23 @@ does not. Memory is bounded: if there is no place for a proof now, the next use 
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Final
 
 from attrs import define, field, frozen
 
-from facade.arrivals.download import require_given_blob
-from facade.content.manifest import fetch_manifest
-from facade.content.source import AuthorizedPull
 from facade.loop.thread_work import in_store_thread
 from facade.registries.connection_work import ConnectionRevokedError
 from facade.registries.failing_paths import CircuitOpenError, DigestFailingError
 from facade.registries.spender import NOBODY, spending
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
-from facade.store.index import Index, ProvenRight
-from facade.store.layout import Right
-from facade.values.piece import WrongBytesError
+from facade.rights.right import Right
+from facade.rights.rights import ProvenRight, Rights
+from facade.values.authorized_pull import AuthorizedPull
 from facade.values.pull_path import Pull
 from shared.bounded_map import BoundedMap
 from shared.jitter import jittered
-from shared.oci import Kind
 from shared.stopping import end_tasks
 from shared.structured_log import get_logger
 from shared.supervised import report
@@ -35,14 +30,10 @@ from shared.upstream.errors import (
     ClosedUnansweredError,
     ConnectError,
     CredentialRefusedError,
-    GoneError,
-    NotInRegistryError,
-    PolicyDeniedError,
     RateLimitedError,
     ResolveError,
     Step,
     TlsError,
-    UnexpectedAnswerError,
     UpstreamError,
 )
 
@@ -54,14 +45,15 @@ MAX_PAUSES: Final = 4096  # remembered, some 600 bytes each; the longest unused 
 # A refusal of our login is remembered for half a minute, whatever it was about, perhaps only a
 # HEAD. But if so many tries with GET, minutes apart, find a refusal each, that is an answer, too.
 REFUSALS_THAT_END: Final = 3
-_DENIALS: Final = (401, 403)  # statuses that deny the login; and what is denied whoever asks:
-_NOT_THERE: Final = (GoneError, NotInRegistryError, PolicyDeniedError)
 
 # The registry as a whole is away, or wants to be left alone. Silence and 5xx do not count as that:
 # one right that is answered in this way would keep all others of the connection from ending.
 _AWAY: Final = (CircuitOpenError, ConnectError, RateLimitedError, ResolveError, TlsError)
 # These are kinds of the above, but concern one path only.
 _OF_ONE_PATH: Final = (ClosedUnansweredError, DigestFailingError)
+# Tells whether the registry still gives it, asked by HEAD first if that may do; raises
+# `UpstreamError` if the registry does not say.
+MayStillRead = Callable[[Upstream, Pull, bool], Awaitable[bool]]
 _log = get_logger("facade.background_proofs")
 
 
@@ -80,8 +72,9 @@ _NEVER_PAUSED: Final = _Pause()
 class BackgroundProofs:
     """The proofs of one process. For one event loop."""
 
-    _index: Index
+    _rights: Rights
     _upstreams: Upstreams
+    _may_still_read: MayStillRead
     _clock: Callable[[], float] = time.monotonic
     _max_delay: float = MAX_DELAY_SECONDS
     _running: dict[Right, asyncio.Task[None]] = field(factory=dict, init=False)
@@ -115,7 +108,7 @@ class BackgroundProofs:
         try:
             async with self._upstreams.lease(asked.connection) as upstream:
                 await asyncio.sleep(jittered(self._max_delay))
-                may_read = await may_still_read(upstream, asked.pull, with_head=self._is_new(right))
+                may_read = await self._may_still_read(upstream, asked.pull, self._is_new(right))
             await self._write(right, may_read=may_read)
         except CredentialRefusedError as refusal:
             if refusal.step is Step.REQUEST:
@@ -146,7 +139,7 @@ class BackgroundProofs:
     async def _write(self, right: Right, *, may_read: bool) -> None:
         self._pauses.pop(right)
         if may_read:
-            await in_store_thread(self._index.prove_again, right.key, right.repository)
+            await in_store_thread(self._rights.prove_again, right)
             return
         _log.warning(
             "right to read ended, the registry denies it",
@@ -154,7 +147,7 @@ class BackgroundProofs:
             kind=right.key.kind,
             repository=right.repository,
         )
-        await in_store_thread(self._index.end, right.key, right.repository)
+        await in_store_thread(self._rights.end, right)
 
     def _pause(self, right: Right, error: Exception, refusals: int = 0) -> None:
         is_away = isinstance(error, _AWAY) and not isinstance(error, _OF_ONE_PATH)
@@ -172,38 +165,3 @@ class BackgroundProofs:
 
     def _paused(self, what: Hashable) -> _Pause:
         return self._pauses.get(what) or _NEVER_PAUSED
-
-
-async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> bool:
-    """Tell whether the registry still gives a digest; raise `UpstreamError` if it does not say.
-
-    A manifest is asked for by HEAD first, because Docker Hub counts GETs. Some registries refuse
-    every HEAD, so only the answer to a GET can deny the right.
-    """
-    if with_head and pull.kind is Kind.MANIFEST:
-        with suppress(CredentialRefusedError, *_NOT_THERE, UnexpectedAnswerError):
-            async with upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
-                return True
-    try:
-        await require_given(upstream, pull)
-    except _NOT_THERE:
-        return False
-    except CredentialRefusedError as error:
-        if error.status in _DENIALS or error.step is Step.EXCHANGE:
-            return False
-        raise
-    return True
-
-
-async def require_given(upstream: Upstream, pull: Pull) -> None:
-    """Return if a GET is answered with the manifest, or with a blob's first byte.
-
-    Raises `UpstreamError`, also for what any web server answers: a login page says nothing.
-    """
-    if pull.kind is Kind.MANIFEST:  # small, and without ranges; its digest tells
-        try:
-            await fetch_manifest(upstream, pull.repository, pull.digest)
-        except WrongBytesError as error:
-            raise UnexpectedAnswerError("the registry gives another manifest") from error
-        return
-    await require_given_blob(upstream, pull.repository, pull.digest)

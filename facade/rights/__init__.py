@@ -1,0 +1,1 @@
+"""Who may read what is stored: rights, how they are proven, proven again, and ended."""

@@ -1,0 +1,39 @@
+"""What is stored is listed in the order in which it is evicted, and verified."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from facade.rights.right import FlightKey
+from shared.oci import Digest, Kind, RepositoryName
+from tests.support.opened_index import OpenedIndex
+
+APP, OTHER = RepositoryName.parse("team/app"), RepositoryName.parse("team/other")
+KEY = FlightKey("a" * 64, Kind.MANIFEST, Digest.of(b"content"))
+ANOTHERS = FlightKey("b" * 64, Kind.MANIFEST, Digest.of(b"content"))
+AS_BLOB = FlightKey("a" * 64, Kind.BLOB, Digest.of(b"content"))
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[OpenedIndex]:
+    """A new index."""
+    with closing(OpenedIndex.open(tmp_path)) as index:
+        yield index
+
+
+def test_eviction_and_scrub_have_their_orders(index: OpenedIndex) -> None:
+    """On probation before what was used again; the longest unverified first."""
+    once, twice, found = (Digest.of(each) for each in (b"once", b"twice", b"found"))
+    index.catalogue.found(found, 5)
+    for digest in (twice, once):
+        index.catalogue.added(digest, 4)
+    index.catalogue.used({twice: 1})
+    index.catalogue.used({found: 3})
+    assert [each.digest for each in index.catalogue.least_used(-1)] == [once, twice, found]
+    assert [each.digest for each in index.catalogue.least_scrubbed(time.time() - 60, 9)] == [found]
+    index.catalogue.scrubbed([found])
+    assert index.catalogue.least_scrubbed(time.time() - 60, 9) == []
+    assert index.catalogue.stored_bytes() == 13
