@@ -69,7 +69,7 @@ async def finish(work_begun: Coroutine[Any, Any, _Result] | asyncio.Future[_Resu
             _log.warning("failed while being cancelled", reason=reason)
         raise
     finally:
-        del work  # it holds what it raised, which holds this frame
+        del work, work_begun  # it holds what it raised, which holds this frame
 
 
 async def open_in_thread(

@@ -1,13 +1,16 @@
 """What is opened in a thread is closed, whoever leaves; nobody waits for a disk that hangs."""
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import Awaitable, Callable
 
 import pytest
 from attrs import define, field
 
-from facade.loop.thread_work import finish, open_in_thread
+from facade.loop.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
 from tests.support.eventually import eventually
+from tests.support.leftovers import leftovers
 
 
 @define(eq=False)
@@ -65,3 +68,21 @@ async def test_what_is_to_be_finished_is() -> None:
     with pytest.raises(asyncio.CancelledError):
         await working
     assert done == ["all of it"]
+
+
+async def test_what_fails_in_a_thread_leaves_nothing() -> None:
+    """Whoever awaits a future holds it, and it holds the failure, which holds the awaiting frame."""
+
+    def fails() -> str:
+        raise OSError
+
+    ways: tuple[Callable[[], Awaitable[str]], ...] = (
+        lambda: in_store_thread(fails),
+        lambda: finish_in_thread(fails),
+        lambda: open_in_thread(fails, print),
+    )
+    with leftovers() as left:
+        for way in ways:
+            with contextlib.suppress(OSError):
+                await way()
+    assert left.frames == []
