@@ -7,8 +7,8 @@
             growth.point("G6 cold pull, rows read", size=size, cost=counted, unit="rows")
         growth.holds("G6 cold pull, rows read", exponent=0.1)
 
-A cost is a count: operations, bytes, queries, never time. It is 0 or at least 1 of its unit, so
-that no unit is so large that a growing cost looks like none.
+A cost that is held is a count: operations, bytes, queries, never time. It is 0 or at least 1 of its
+unit, so that no unit is so large that a growing cost looks like none. A time is shown, not held.
 """
 
 import math

@@ -38,7 +38,7 @@ def _row(
         ", ".join(f"{point.size:,}: {_shown(point.cost)}" for point in points),
         f"{exponent_of(points):.2f}" if len({point.size for point in points}) > 1 else "",
         _words(bound),
-        "FAILED" if report.failed else "yes",
+        "FAILED" if report.failed else "yes" if bound else "shown",
     )
 
 

@@ -12,6 +12,7 @@ A client of the wire protocol waits after each `Sync`, `Flush` and simple `Query
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -33,6 +34,7 @@ class Trips:
     queries: list[str] = field(factory=list)  # texts that were parsed, or asked simply
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     port: int = 0
+    delay_seconds: float = 0.0  # of whatever a client sends: how far away the server is
 
     def note(self, kind: bytes, body: bytes) -> None:
         """Take note of a message of a client."""
@@ -60,6 +62,7 @@ def _reading(trips: Trips) -> Filter:
 
     def pass_on(chunk: bytes) -> bytes:
         nonlocal is_started
+        time.sleep(trips.delay_seconds)  # in the relay's own thread; all links wait
         pending.extend(chunk)
         while len(pending) > _LENGTH_BYTES:
             kind = bytes(pending[:1]) if is_started else b""  # the first message has no kind
