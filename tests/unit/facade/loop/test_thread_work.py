@@ -71,7 +71,7 @@ async def test_what_is_to_be_finished_is() -> None:
 
 
 async def test_what_fails_in_a_thread_leaves_nothing() -> None:
-    """Whoever awaits a future holds it, and it holds the failure, which holds the awaiting frame."""
+    """A future is held by who awaits it, and holds the failure, which holds the awaiting frame."""
 
     def fails() -> str:
         raise OSError
