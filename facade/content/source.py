@@ -1,12 +1,13 @@
 """What a pull is answered with: manifests, lengths and blobs, wherever their bytes come from."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol, runtime_checkable
 
 from attrs import define, field, frozen
 
 from facade.content.manifest import VerifiedManifest
+from facade.content.piece_size import nobody_says
 from facade.metrics.pull_metrics import PullSource
 from facade.registries.payer import PaidDownload, Payer
 from facade.registries.upstream import Upstream
@@ -98,6 +99,8 @@ class PullInProgress(AuthorizedPull):
     payer: Payer
     first: ByteRanges | None = None  # what of a blob is wanted first; None: all of it
     origin: Origin = field(factory=Origin, eq=False)
+    # Whether the kernel takes so many bytes for the device now, so that none of them waits here.
+    takes_at_once: Callable[[int], bool] = field(default=nobody_says, eq=False)
 
     @asynccontextmanager
     async def upstream(self) -> AsyncIterator[Upstream]:

@@ -125,7 +125,9 @@ class StoredContent:
                 if blob is not None:
                     stack.callback(blob.close)
                     asked.origin.source = PullSource.STORE
-                    return WarmBlob(self._store, blob, lambda: self._anew(asked, stack))
+                    return WarmBlob(
+                        self._store, blob, lambda: self._anew(asked, stack), asked.takes_at_once
+                    )
             with suppress(NothingArrivesError):  # it has just ended, or is stored: look again
                 return await self._arriving(
                     asked, stack, may_be_unverified=self._far_ranges.enabled

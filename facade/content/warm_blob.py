@@ -7,7 +7,7 @@ from typing import Self
 from attrs import define, field
 
 from facade.arrivals.arrival import ArrivalEndedError
-from facade.content.piece_size import PieceSize
+from facade.content.piece_size import PieceSize, nobody_says
 from facade.content.source import Blob, BlobPart
 from facade.loop.thread_work import finish_in_thread
 from facade.store.blob_store import BlobStore
@@ -106,8 +106,13 @@ class WarmBlob:
     _store: BlobStore
     _blob: StoredBlob
     _bring_anew: Callable[[], Awaitable[Blob]]
-    _size: PieceSize = field(factory=lambda: PieceSize(time.monotonic()), init=False)  # all spans'
+    _takes_at_once: Callable[[int], bool] = nobody_says  # whether the kernel takes so many bytes
+    _size: PieceSize = field(init=False)  # of all spans' pieces
     _checked_bytes: int = field(default=PIECE_BYTES, init=False)  # of the next span
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with small pieces."""
+        self._size = PieceSize(time.monotonic(), self._takes_at_once)
 
     @property
     def length(self) -> int:

@@ -40,6 +40,7 @@ from facade.answers.answer_headers import error_response, new_request_id
 from facade.answers.distribution_errors import BAD_REQUEST, INTERNAL
 from facade.devices.answer_writer import AnswerWriter
 from facade.devices.certificate_problem import CertificateProblem
+from facade.devices.device_transport import DeviceTransport
 from facade.devices.handshake_end import TOO_MANY, ending_of_problem
 from facade.devices.incoming_requests import IncomingRequest, IncomingRequests
 from facade.devices.known_devices import KnownDevices
@@ -189,6 +190,11 @@ class DeviceConnection(BaseProtocol):
         """Whether the answer to a pull is under way, or waits for the device to read it."""
         whole = self._whole_transport
         return self._is_pulling or (whole is not None and whole.get_write_buffer_size() > 0)
+
+    def takes_at_once(self, count: int) -> bool:
+        """Tell whether the kernel takes so many bytes now, so that none of them waits here."""
+        whole = self._whole_transport
+        return isinstance(whole, DeviceTransport) and whole.takes_at_once(count)
 
     def begin_pull(self) -> None:
         """Note that the answer to a pull is under way."""

@@ -51,6 +51,11 @@ UNSENT_BYTES: Final = 512 * 1024
 # (docs/decisions/devices.md).
 CLOSE_SECONDS: Final = 5.0
 
+# The kernel counts its own memory for what waits in a socket: TLS records and packets around it.
+KERNEL_SHARE: Final = 2
+
+_SO_MEMINFO: Final = 55  # asm-generic/socket.h: what a socket may take of memory, and takes
+_MEMORY: Final = struct.Struct("=6I")  # read, its limit, sent, its limit, kept, queued to be sent
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _Bytes = bytes | bytearray | memoryview
 
@@ -153,6 +158,17 @@ class DeviceTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         """Return how many bytes the kernel has not taken yet."""
         return sum(map(len, self._unsent)) if self._unsent else 0
+
+    def takes_at_once(self, count: int) -> bool:
+        """Tell whether the kernel would take so many bytes now, so that none of them waits here."""
+        if self._writing >= WritingState.FULL or self._is_closed:
+            return False
+        try:
+            memory = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY.size)
+        except OSError:  # a sandbox that does not know it
+            return False
+        *_, limit, _, queued = _MEMORY.unpack(memory)
+        return bool(queued + KERNEL_SHARE * count <= min(limit, UNSENT_BYTES))
 
     @override
     def write(self, data: _Bytes) -> None:

@@ -147,9 +147,16 @@ class PullHandler:
         self, request: web.BaseRequest, record: RequestRecord, pull: Pull, device: DeviceIdentity
     ) -> web.StreamResponse:
         record.connection = connection = self._gate.authorize(pull, device)
-        _connection_of(request).begin_pull()
+        device_connection = _connection_of(request)
+        device_connection.begin_pull()
         payer = self._payers.payer(device.id, connection.access_key)
-        asked = PullInProgress(pull, connection, self._upstreams, payer)
+        asked = PullInProgress(
+            pull,
+            connection,
+            self._upstreams,
+            payer,
+            takes_at_once=device_connection.takes_at_once,
+        )
         try:
             with self._work.running(connection), spending(payer):
                 return await self._serve(request, record, asked)

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from typing_extensions import override
 
 from facade.devices.cork import QUIET_TURNS
-from facade.devices.device_transport import TURN_BYTES
+from facade.devices.device_transport import TURN_BYTES, UNSENT_BYTES
 from tests.support.device_socket import End, fill_kernel
 from tests.support.eventually import eventually
 from tests.support.leftovers import leftovers
@@ -57,6 +57,21 @@ async def fill(connection: Connection) -> int:
     connection.transport.write(b"x")  # read with all that was sent before it, tickets for example
     await asyncio.to_thread(connection.device.read_exactly, 1)
     return await fill_kernel(connection.accepted)
+
+
+async def test_what_the_kernel_is_said_to_take_at_once_it_takes(connections: Connections) -> None:
+    """Nothing of it waits here, though the device reads nothing; then, or once it is closed: no."""
+    made = await connections.connect()
+    given = 0
+    while made.transport.takes_at_once(PIECE):
+        made.transport.write(some_bytes(PIECE))
+        assert made.transport.get_write_buffer_size() == 0
+        given += PIECE
+    assert 0 < given <= UNSENT_BYTES
+    await write_until_it_waits(made)
+    assert not made.transport.takes_at_once(1)
+    made.transport.abort()
+    assert not made.transport.takes_at_once(1)
 
 
 @BOTH_VERSIONS
