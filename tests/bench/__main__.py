@@ -23,6 +23,7 @@ from tests.bench.generators import MeasurementError
 from tests.bench.machine import Machine, Rivals
 from tests.bench.measures import (
     cold,
+    far_ranges,
     first_byte,
     herd,
     manifests,
@@ -50,6 +51,7 @@ MEASURES: dict[str, Callable[[Measuring], None]] = {
     "first-byte": first_byte.measure,
     "cold": cold.measure,
     "parallel": parallel.measure,
+    "far-ranges": far_ranges.measure,
     "segments": segments.measure,
     "many-ranges": many_ranges.measure,
     "processes": processes.measure,

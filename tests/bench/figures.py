@@ -160,6 +160,17 @@ FIGURES = (
     Figure("herd.cpu", "herd: server CPU", "s"),
     Figure("herd.busy", "herd: server busy", "cores", is_compared=False),
     Figure("herd.generator", "herd: generators' CPU", "s", is_compared=False),
+    Figure("herd.ranges_upstream", "herd in ranges: upstream bytes / blob", "", (at_most(1.02),)),
+    Figure(
+        "herd.ranges_slower",
+        "herd in ranges: time to the last / of whole reads",
+        "",
+        (at_most(1.1),),
+        is_compared=False,
+    ),
+    Figure("herd.ranges_time", "herd in ranges: time to the last device", "s"),
+    Figure("herd.ranges_cpu", "herd in ranges: server CPU", "s"),
+    Figure("herd.ranges_generator", "herd in ranges: generators' CPU", "s", is_compared=False),
     Figure(
         "manifests.rate",
         "manifests: requests",
@@ -186,6 +197,20 @@ FIGURES = (
     Figure("cold.time", "cold blob: time", "s"),
     Figure("cold.upstream", "cold blob: upstream bytes / blob", "", (at_most(1.0),)),
     *(figure for case in PARALLEL for figure in case.figures()),
+    Figure(
+        "far_ranges.two",
+        "two bytes of a cold blob: first byte / upstream's own",
+        "",
+        (at_most(1.5),),
+        is_compared=False,
+    ),
+    Figure(
+        "far_ranges.five",
+        "five far ranges at once: last first byte / upstream's own",
+        "",
+        (at_most(1.5),),
+        is_compared=False,
+    ),
     Figure(
         "segments.gain",
         "segments: rate / one connection's",

@@ -10,7 +10,15 @@ from pathlib import Path
 import uvloop
 from attrs import define, field
 
-from tests.bench.link import CARRIED_AT, IN_ALL_AT, PER_CONNECTION_AT, UNLIMITED, LinkState
+from tests.bench.link import (
+    CARRIED_AT,
+    DELAY_AT,
+    IN_ALL_AT,
+    MICROSECONDS,
+    PER_CONNECTION_AT,
+    UNLIMITED,
+    LinkState,
+)
 
 PIECE_BYTES = 64 * 1024
 # Of each socket. What waits in it was carried, and its reader may be gone: it is to be little.
@@ -76,6 +84,8 @@ class Forwarder:
     async def _ask(self, reader: socket.socket, writer: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while piece := await loop.sock_recv(reader, PIECE_BYTES):
+            if delay := self.state.read(DELAY_AT):
+                await asyncio.sleep(delay / MICROSECONDS)
             await loop.sock_sendall(writer, piece)
 
     async def _answer(self, reader: socket.socket, writer: socket.socket) -> None:

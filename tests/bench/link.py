@@ -1,7 +1,8 @@
 """A slow link between the servers and their registry: a process that forwards, and counts.
 
 It carries so many bytes a second in all, and so many on each connection, as registries and object
-stores do. Only what the registry sends is slowed down and counted, heads of answers included.
+stores do. Only what the registry sends is slowed down and counted, heads of answers included. What
+it is asked may be held back for a round trip.
 """
 
 import mmap
@@ -20,9 +21,11 @@ UNLIMITED = 0  # bytes a second
 QUIET_SECONDS = 0.4  # without a byte: nobody reads on
 QUIET_AT_LATEST_SECONDS = 120.0
 LOOK_SECONDS = 0.05
-# What both processes share: bytes carried, bytes a second of a connection, bytes a second of all.
-STATE = struct.Struct("=QQQ")
-CARRIED_AT, PER_CONNECTION_AT, IN_ALL_AT = 0, 8, 16
+# What both processes share: bytes carried, bytes a second of a connection, bytes a second of all,
+# microseconds for which a question is held back.
+STATE = struct.Struct("=QQQQ")
+CARRIED_AT, PER_CONNECTION_AT, IN_ALL_AT, DELAY_AT = 0, 8, 16, 24
+MICROSECONDS = 1_000_000
 _NUMBER = struct.Struct("=Q")
 
 
@@ -65,6 +68,10 @@ class Link:
         """From now on carry so many bytes a second."""
         self.state.write(PER_CONNECTION_AT, per_connection)
         self.state.write(IN_ALL_AT, in_all)
+
+    def delay(self, seconds: float) -> None:
+        """From now on hold each question back for so long."""
+        self.state.write(DELAY_AT, round(seconds * MICROSECONDS))
 
     def carried_when_quiet(self) -> int:
         """Return how many bytes it has carried, once nobody reads any more.

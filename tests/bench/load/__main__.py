@@ -15,6 +15,8 @@ from attrs import evolve
 
 from tests.bench.load import (
     first_byte,
+    first_bytes,
+    herd_ranges,
     many_ranges,
     ranges,
     requests,
@@ -25,6 +27,8 @@ from tests.bench.load import (
 )
 from tests.bench.load.jobs import (
     FirstByteJob,
+    FirstBytesJob,
+    HerdRangesJob,
     ManyRangesJob,
     RangesJob,
     RequestsJob,
@@ -46,10 +50,12 @@ KINDS: dict[str, tuple[type, Prepare]] = {
     "RequestsJob": (RequestsJob, requests.prepare),
     "SessionsJob": (SessionsJob, sessions.prepare),
     "RangesJob": (RangesJob, ranges.prepare),
+    "HerdRangesJob": (HerdRangesJob, herd_ranges.prepare),
     "ManyRangesJob": (ManyRangesJob, many_ranges.prepare),
     "StormJob": (StormJob, storm.prepare),
     "StoppedJob": (StoppedJob, stopped.prepare),
     "FirstByteJob": (FirstByteJob, first_byte.prepare),
+    "FirstBytesJob": (FirstBytesJob, first_bytes.prepare),
 }
 
 

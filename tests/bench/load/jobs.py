@@ -83,6 +83,21 @@ class RangesJob:
 
 
 @frozen
+class HerdRangesJob:
+    """All devices pull the same blob at once, each in ranges, so many workers at a time.
+
+    Each worker has its own connection, and goes on with the next range that none of its device has
+    begun. Marks: for each device, the seconds until it had its last byte.
+    """
+
+    target: Target
+    devices: list[Identity]
+    blob: Asked
+    range_bytes: int
+    workers: int
+
+
+@frozen
 class ManyRangesJob:
     """One device asks so many times for the same ranges of a blob, in one request each.
 
@@ -130,15 +145,31 @@ class FirstByteJob:
     blobs: list[Asked]
 
 
+@frozen
+class FirstBytesJob:
+    """One device, or over plain HTTP nobody, asks for several ranges of a blob at once.
+
+    `ranges`: first and last byte of each. Marks: for each, the seconds from the request to the
+    body's first byte.
+    """
+
+    target: Target
+    device: Identity | None
+    blob: Asked
+    ranges: list[tuple[int, int]]
+
+
 Job = (
     StreamsJob
     | RequestsJob
     | SessionsJob
     | RangesJob
+    | HerdRangesJob
     | ManyRangesJob
     | StormJob
     | StoppedJob
     | FirstByteJob
+    | FirstBytesJob
 )
 
 
