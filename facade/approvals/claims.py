@@ -27,7 +27,7 @@ _UNREADABLE: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowE
 
 
 @frozen
-class Place:
+class ClaimedPlace:
     """Where a connection would serve."""
 
     host: str  # in the form in which it is signed
@@ -38,26 +38,26 @@ class Place:
 class ServingClaim:
     """What an approval claims."""
 
-    place: Place
+    place: ClaimedPlace
     counted: Counted
 
 
 @frozen
-class Ending:
+class EndClaim:
     """The row claims to end something: it serves nothing, true or not."""
 
 
-Claim = ServingClaim | Ending
+RowClaim = ServingClaim | EndClaim
 
 
 @reads_bytes_of(Party.FILE)
-def claim_of(row: StatementRow, key_ids: Container[str]) -> Claim | None:
+def claim_of(row: StatementRow, key_ids: Container[str]) -> RowClaim | None:
     """Return what a row of the state file claims; None if it is to be verified at once."""
     stored = row.stored
     if stored.key_id not in key_ids:
         return None
     if stored.type in _ENDINGS:
-        return Ending()
+        return EndClaim()
     if stored.type != ConnectionApproval.TYPE:
         return None
     try:
@@ -73,7 +73,9 @@ def _claim(document: dict[str, Any], expires_at: str | None) -> ServingClaim:
         None if secret is None else SealedTo(_text(secret["key_id"]), _text(secret["suite"]))
     )
     end = end_of(None if expires_at is None else datetime.fromisoformat(_text(expires_at)))
-    place = Place(_text(document["host"]), _text(document.get("repository_prefix", WHOLE_HOST)))
+    place = ClaimedPlace(
+        _text(document["host"]), _text(document.get("repository_prefix", WHOLE_HOST))
+    )
     return ServingClaim(place, Counted(sealed_to, end))
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen
 
-from facade.approvals.claims import Place, ServingClaim
+from facade.approvals.claims import ClaimedPlace, ServingClaim
 from facade.approvals.connection_census import ConnectionCensus, counted
 from facade.approvals.connection_index import ConnectionIndex, covering_prefixes
 from facade.approvals.refused_rows import RefusedRows, WhyRefused
@@ -292,7 +292,7 @@ class Snapshot:
         """Verify what might serve the repository first; tell whether that was possible."""
         left = MAX_VERIFIED_FOR_A_PULL
         for prefix in covering_prefixes(repository):
-            for unverified in self._unverified.claiming(Place(str(host), prefix), left + 1):
+            for unverified in self._unverified.claiming(ClaimedPlace(str(host), prefix), left + 1):
                 if not left:
                     return False
                 left -= 1

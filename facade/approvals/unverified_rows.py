@@ -8,7 +8,7 @@ from itertools import islice
 
 from attrs import define, field, frozen
 
-from facade.approvals.claims import Claim, Place, ServingClaim
+from facade.approvals.claims import ClaimedPlace, RowClaim, ServingClaim
 from facade.approvals.verified_row import RefusedRow, StatementRow, VerifiedRow
 
 Verify = Callable[[StatementRow], VerifiedRow | RefusedRow]
@@ -19,7 +19,7 @@ class UnverifiedRow:
     """A row of the state file that may be verified later, and what it claims."""
 
     row: StatementRow
-    claim: Claim
+    claim: RowClaim
     _verify: Verify
 
     def verified(self) -> VerifiedRow | RefusedRow:
@@ -32,7 +32,9 @@ class UnverifiedRows:
     """Those of one snapshot. For one event loop."""
 
     _by_subject: dict[str, UnverifiedRow] = field(factory=dict, init=False)
-    _by_place: dict[Place, dict[str, None]] = field(factory=dict, init=False)  # subjects, in order
+    _by_place: dict[ClaimedPlace, dict[str, None]] = field(
+        factory=dict, init=False
+    )  # subjects, in order
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -59,7 +61,7 @@ class UnverifiedRows:
         """Return the row of a subject; None if it has none that waits."""
         return self._by_subject.get(subject)
 
-    def claiming(self, place: Place, at_most: int) -> list[UnverifiedRow]:
+    def claiming(self, place: ClaimedPlace, at_most: int) -> list[UnverifiedRow]:
         """Return those that claim a place, so many at most."""
         return [self._by_subject[each] for each in islice(self._by_place.get(place, ()), at_most)]
 

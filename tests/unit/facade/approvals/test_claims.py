@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.approvals.claims import Ending, Place, ServingClaim, claim_of
+from facade.approvals.claims import ClaimedPlace, EndClaim, ServingClaim, claim_of
 from facade.approvals.connection_census import counted
 from facade.approvals.connection_index import WHOLE_HOST
 from facade.approvals.verified_row import StatementRow, VerifiedRow, verify_row
@@ -39,7 +39,7 @@ def test_what_a_genuine_approval_claims_is_what_it_says(
     """Otherwise a pull would not find it before it is verified, or the census would jump."""
     scope = None if prefix is None else RepositoryName.parse(prefix)
     approval = WRITER.approval(host, expires_in=expires_in, repository_prefix=scope, **secret)
-    place = Place(host, WHOLE_HOST if prefix is None else prefix)
+    place = ClaimedPlace(host, WHOLE_HOST if prefix is None else prefix)
     row = row_of(approval)
     verified = verify_row(row, KEYS)
     assert isinstance(verified, VerifiedRow)
@@ -50,9 +50,9 @@ def test_what_a_genuine_approval_claims_is_what_it_says(
 def test_only_what_ends_something_claims_nothing() -> None:
     """A lifting waits for nothing: until it is believed, a device is cut off."""
     approval = WRITER.approval("registry.example")
-    assert claim_of(row_of(WRITER.revocation(approval.connection_id)), KEYS) == Ending()
+    assert claim_of(row_of(WRITER.revocation(approval.connection_id)), KEYS) == EndClaim()
     revocation = WRITER.device_revocation("press-7")
-    assert claim_of(row_of(revocation), KEYS) == Ending()
+    assert claim_of(row_of(revocation), KEYS) == EndClaim()
     assert claim_of(row_of(WRITER.device_lifting(revocation)), KEYS) is None
 
 
