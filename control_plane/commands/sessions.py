@@ -15,6 +15,8 @@ from shared.output_form import OutputForm, output_form
 
 _COLUMNS = (Column("ID"), Column("BEGAN"), Column("LAST USED"), Column("ENDS"))
 
+_WHO = (Column("WHO", least=12), Column("SESSIONS"), Column("LAST USED"))
+
 _of_operator = click.option(
     "--operator",
     metavar="NAME",
@@ -49,6 +51,24 @@ async def list_sessions(*, operator: str | None, wide: bool, form: OutputForm | 
         async for page in pages:
             _print(page.items, printer, whole_ids=wide or not page.is_whole)
     printer.finish("There are no sessions that go on.")
+
+
+@sessions.command(examples=("control-plane sessions who",))
+@wide
+@output_form
+@command
+async def who(*, wide: bool, form: OutputForm | None) -> None:
+    """List who is signed in to the console, for admins: operators, and persons (oidc:...)."""
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        pages = api.pages("signed-in")
+        if form:
+            await print_items((page.items async for page in pages), form)
+            return
+        printer = ListPrinter(wide=wide)
+        async for page in pages:
+            names = ("name", "sessions", "last_used_at")
+            printer.print(_WHO, [[str(each[name]) for name in names] for each in page.items])
+    printer.finish("Nobody is signed in.")
 
 
 @sessions.command(

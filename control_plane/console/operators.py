@@ -1,7 +1,7 @@
 """Operators: listed with their last use, added, given a new token, removed; for admins."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote
 
 from attrs import frozen
@@ -25,11 +25,13 @@ from control_plane.operator_accounts.session_operations import END_OPERATOR_SESS
 from control_plane.operators.operator_token import InvalidOperatorNameError, OperatorName
 from control_plane.operators.operators import IssuedToken
 from control_plane.operators.permissions import Role
-from control_plane.operators.person import InvalidPersonError, Person
+from control_plane.operators.person import InvalidPersonError, Person, is_person
+from control_plane.sessions.session_store import SignedIn
 from shared.canonical_json import format_time
 
 OPERATORS_OF_A_PAGE: Final = 50
 SHOWN_SESSIONS: Final = 20  # of one operator; one button ends them all
+SHOWN_SIGNED_IN: Final = 50  # who are signed in; the command lists all
 _NEVER: Final = "never"
 LIFETIMES: Final = (
     ("30", "in 30 days"),
@@ -43,6 +45,24 @@ ROLES: Final = (
     (Role.APPROVER, "approver: approves, sends back, revokes"),
     (Role.ADMIN, "admin: all of that, and operators"),
 )
+
+
+@frozen
+class ShownPerson:
+    """Somebody who is signed in, as a list shows them."""
+
+    name: str
+    shown: str  # a person's subject; an operator's name
+    issuer: str | None  # the provider's URL; None: an operator with a token
+    sessions: int
+    last_used_at: str
+
+    @classmethod
+    def of(cls, who: SignedIn) -> Self:
+        """Return how somebody is shown."""
+        person = Person.parse(who.name) if is_person(who.name) else None
+        shown, issuer = (person.subject, person.issuer) if person else (who.name, None)
+        return cls(who.name, shown, issuer, who.sessions, format_time(who.last_used_at))
 
 
 @frozen
@@ -121,12 +141,15 @@ class OperatorPages:
         after = query.text("cursor", parse_name_cursor)
         query.finish()
         operators, following = await self.accounts.page(after=after, limit=OPERATORS_OF_A_PAGE)
+        signed_in, more = await self.sessions.signed_in(after=None, limit=SHOWN_SIGNED_IN)
         return PageView(
             "operators.html",
             "Operators",
             {
                 "operators": operators,
                 "next_cursor": format_name_cursor(following),
+                "signed_in": [ShownPerson.of(each) for each in signed_in],
+                "more_signed_in": more is not None,
                 "now": format_time(self.clock()),
                 "roles": ROLES,
                 "lifetimes": LIFETIMES,

@@ -9,7 +9,16 @@ from control_plane.http.operation import (
     AnswerShape,
     OperatorsOperation,
 )
-from control_plane.http.schema import TEXT, TIME, Schema, described, object_of, page_of, ref
+from control_plane.http.schema import (
+    INTEGER,
+    TEXT,
+    TIME,
+    Schema,
+    described,
+    object_of,
+    page_of,
+    ref,
+)
 from control_plane.operators.permissions import Role
 
 SCHEMAS: Final[dict[str, Schema]] = {
@@ -23,6 +32,15 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "A session of the console that goes on. None of it is signed.",
     ),
     "SessionPage": page_of("Session"),
+    "SignedIn": object_of(
+        {
+            "name": described(TEXT, "An operator's, or a person's of single sign-on (`oidc:...`)."),
+            "sessions": described(INTEGER, "How many go on."),
+            "last_used_at": described(TIME, "Of the one that was used last, to a minute."),
+        },
+        "Somebody who is signed in to the console. None of it is signed.",
+    ),
+    "SignedInPage": page_of("SignedIn"),
 }
 _OWN: Final = "/v1/sessions"
 _OF_OPERATOR: Final = "/v1/operators/{caller}/sessions"
@@ -58,6 +76,16 @@ END_SESSIONS: Final = OperatorsOperation(
     repeated=_REPEATED,
     role=Role.VIEWER,
 )
+LIST_SIGNED_IN: Final = OperatorsOperation(
+    "GET",
+    "/v1/signed-in",
+    "listSignedIn",
+    "Who is signed in to the console: operators, and persons of single sign-on",
+    {200: AnswerShape("A page, in the order of their names.", ref("SignedInPage"))},
+    parameters=(LIMIT, CURSOR),
+    rules=CURSOR_RULE,
+    role=Role.ADMIN,
+)
 LIST_OPERATOR_SESSIONS: Final = OperatorsOperation(
     "GET",
     _OF_OPERATOR,
@@ -90,6 +118,7 @@ OPERATIONS: Final[tuple[OperatorsOperation, ...]] = (
     LIST_SESSIONS,
     END_SESSION,
     END_SESSIONS,
+    LIST_SIGNED_IN,
     LIST_OPERATOR_SESSIONS,
     END_OPERATOR_SESSION,
     END_OPERATOR_SESSIONS,

@@ -11,11 +11,14 @@ from control_plane.http.http_call import Call, json_response
 from control_plane.http.http_route import Route
 from control_plane.http.operation import SESSION_ID_PATTERN
 from control_plane.operator_accounts import session_operations as operations
-from control_plane.operator_accounts.operator_sessions import OperatorSessions, session_view
-from control_plane.operators.operator_token import InvalidOperatorNameError, OperatorName
-from control_plane.operators.person import InvalidPersonError, Person, is_person
+from control_plane.operator_accounts.operator_sessions import (
+    OperatorSessions,
+    parse_caller,
+    session_view,
+    signed_in_view,
+)
+from control_plane.operator_accounts.routes import format_name_cursor, parse_name_cursor
 from control_plane.reading.query_reader import format_place
-from shared.outside_bytes import Party, reads_bytes_of
 
 _SESSION_ID: Final = re.compile(SESSION_ID_PATTERN, re.ASCII)
 
@@ -32,6 +35,7 @@ class SessionRoutes:
             Route(operations.LIST_SESSIONS, self.list_own),
             Route(operations.END_SESSION, self.end_own),
             Route(operations.END_SESSIONS, self.end_all_own),
+            Route(operations.LIST_SIGNED_IN, self.list_signed_in),
             Route(operations.LIST_OPERATOR_SESSIONS, self.list_of),
             Route(operations.END_OPERATOR_SESSION, self.end_of),
             Route(operations.END_OPERATOR_SESSIONS, self.end_all_of),
@@ -44,6 +48,15 @@ class SessionRoutes:
     async def list_of(self, call: Call) -> web.Response:
         """Show a page of somebody's sessions."""
         return await self._page(call, _caller(call))
+
+    async def list_signed_in(self, call: Call) -> web.Response:
+        """Show a page of those who are signed in."""
+        query = call.query()
+        after, limit = query.text("cursor", parse_name_cursor), query.limit()
+        query.finish()
+        found, following = await self.sessions.signed_in(after=after, limit=limit)
+        items = [signed_in_view(each) for each in found]
+        return json_response({"items": items, "next_cursor": format_name_cursor(following)})
 
     async def end_own(self, call: Call) -> web.Response:
         """End one of the caller's sessions."""
@@ -81,15 +94,6 @@ class SessionRoutes:
 def _caller(call: Call) -> str:
     """Return whose sessions the path names; raise `NotFoundError` if nobody is called so."""
     return parse_caller(call.request.match_info["caller"])
-
-
-@reads_bytes_of(Party.OPERATOR)
-def parse_caller(text: str) -> str:
-    """Return the name of an operator or a person; raise `NotFoundError` if it is neither."""
-    try:
-        return str(Person.parse(text)) if is_person(text) else OperatorName.parse(text).value
-    except (InvalidOperatorNameError, InvalidPersonError) as error:
-        raise NotFoundError(f"nobody can be called so: {error}") from None
 
 
 def _session_id(call: Call) -> str:

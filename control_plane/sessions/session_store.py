@@ -40,16 +40,24 @@ SELECT what, least(ended_at, '9000-01-01Z') AS ended_at FROM public.session_endi
 WHERE what = ANY($1) AND ended_at > '2000-01-01Z'
 """
 # Those that go on: neither over, nor idle, nor ended. An id is one of ours, and no other text.
-_OF_SUBJECT: Final = """
-SELECT session_id, began_at, ends_at, last_used_at FROM public.session_uses u
-WHERE subject = $1 AND ends_at > $2 AND last_used_at > $3
+_GOES_ON: Final = """
+      ends_at > $1 AND last_used_at > $2
   AND began_at > greatest('2000-01-01Z', (SELECT max(e.ended_at) FROM public.session_endings e
-                                          WHERE e.what = 'subject/' || $1))
+                                          WHERE e.what = 'subject/' || u.subject))
   AND greatest(began_at, ends_at, last_used_at) < '9000-01-01Z'
   AND NOT EXISTS (SELECT FROM public.session_endings e
                   WHERE e.what = 'session/' || u.session_id)
   AND session_id ~ '^[0-9a-f]{32}$'
 """
+_OF_SUBJECT: Final = f"""
+SELECT session_id, began_at, ends_at, last_used_at FROM public.session_uses u
+WHERE {_GOES_ON} AND subject = $3
+"""  # noqa: S608 - constants
+_SIGNED_IN: Final = f"""
+SELECT subject, count(*) AS sessions, max(last_used_at) AS last_used_at FROM public.session_uses u
+WHERE {_GOES_ON} AND ($3::text IS NULL OR subject COLLATE "C" > $3)
+GROUP BY subject ORDER BY subject COLLATE "C" LIMIT $4
+"""  # noqa: S608 - constants
 _ONE: Final = f"{_OF_SUBJECT} AND session_id = $4"
 _PAGE: Final = f"""
 {_OF_SUBJECT} AND ($4::timestamptz IS NULL OR (began_at, session_id COLLATE "C") < ($4, $5))
@@ -70,6 +78,15 @@ class SessionRow:
     def place(self) -> ListPlace:
         """Its place in a list."""
         return self.began_at, UUID(self.id)
+
+
+@frozen
+class SignedIn:
+    """Somebody whose sessions go on, as the database says. It is not signed."""
+
+    name: str  # an operator's, or a person's of single sign-on
+    sessions: int
+    last_used_at: datetime
 
 
 @frozen
@@ -122,13 +139,19 @@ class SessionStore:
         began_at, session_id = (after[0], after[1].hex) if after else (None, None)
         place = began_at, session_id, limit + 1
         async with self.database.connection() as connection:
-            rows = await connection.fetch(_PAGE, name, at, at - IDLE, *place)
+            rows = await connection.fetch(_PAGE, at, at - IDLE, name, *place)
         return SessionPage([SessionRow(*row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    async def signed_in(self, at: datetime, *, after: str | None, limit: int) -> list[SignedIn]:
+        """Return who is signed in, in the order of their names, from a name on."""
+        async with self.database.connection() as connection:
+            rows = await connection.fetch(_SIGNED_IN, at, at - IDLE, after, limit)
+        return [SignedIn(*row) for row in rows]
 
     async def goes_on(self, name: str, session_id: str, at: datetime) -> bool:
         """Tell whether this is a session of the operator that goes on."""
         async with self.database.connection() as connection:
-            return bool(await connection.fetch(_ONE, name, at, at - IDLE, session_id))
+            return bool(await connection.fetch(_ONE, at, at - IDLE, name, session_id))
 
 
 def ending(what: str, at: datetime) -> RowChange:

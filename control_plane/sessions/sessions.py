@@ -40,6 +40,7 @@ from control_plane.sessions.session_store import (
     SessionPage,
     SessionState,
     SessionStore,
+    SignedIn,
     ending,
 )
 from shared.canonical_json import format_time
@@ -156,6 +157,10 @@ class Sessions:
     async def page_of(self, name: str, *, after: ListPlace | None, limit: int) -> SessionPage:
         """Return sessions of an operator, as the database has them: the newest first."""
         return await self._store.page_of(name, self._chain.clock(), after=after, limit=limit)
+
+    async def signed_in(self, *, after: str | None, limit: int) -> list[SignedIn]:
+        """Return who is signed in, as the database has it, in the order of their names."""
+        return await self._store.signed_in(self._chain.clock(), after=after, limit=limit)
 
     async def goes_on(self, name: str, session_id: str) -> bool:
         """Tell whether this is a session of the operator that goes on, as the database has it."""

@@ -84,7 +84,7 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/control_plane/operators/test_accounts.py::test_any_object_is_a_rotation_or_names_its_fields",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
-    "control_plane.operator_accounts.session_routes.parse_caller": Tested(
+    "control_plane.operator_accounts.operator_sessions.parse_caller": Tested(
         "unit/control_plane/operators/test_accounts.py::test_any_caller_is_somebody_or_nobody",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),

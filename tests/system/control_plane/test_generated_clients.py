@@ -218,6 +218,7 @@ def end_sessions(alice: GeneratedClient, root: GeneratedClient) -> None:
     assert alice.call("list_sessions", limit=1).items == []
     assert alice.refused("end_session", session="0" * 32)[0] == 404
     person = "oidc:https%3A%2F%2Fid.example:42"
+    assert person not in {each.name for each in root.call("list_signed_in", limit=200).items}
     assert root.call("list_operator_sessions", caller=person).items == []
     root.call("end_operator_sessions", caller=person)
     assert root.refused("end_operator_session", caller=person, session="0" * 32)[0] == 404

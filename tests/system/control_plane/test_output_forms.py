@@ -16,6 +16,7 @@ from tests.support.shell import shell
         (("connections", "review", "HOST"), "eve"),
         (("connections", "history", "HOST"), "eve"),
         (("sessions", "list"), "eve"),
+        (("sessions", "who"), "root"),
         (("devices", "list"), "bob"),
         (("audit", "list", "--action", "connection"), "eve"),
         (("audit", "verify"), None),

@@ -20,6 +20,7 @@ from tests.system.control_plane.test_openapi import require_documented
 
 OWN, OF = "/v1/sessions", "/v1/operators/{caller}/sessions"
 PERSON = "oidc:https%3A%2F%2Fid.example:42"
+SEEN = "oidc:https%3A%2F%2Fseen.example:42"  # whose sessions no other test ends
 MANY = 10_000
 
 
@@ -141,6 +142,40 @@ async def test_an_admin_ends_anybodys_and_the_audit_log_says_so(
         ("operator.end_sessions", f"operator/{eve.name}", None),
         ("operator.end_sessions", f"operator/{PERSON}", None),
     ]
+
+
+async def test_an_admin_sees_who_is_signed_in(sign_in: SignIn, plane: ControlPlane) -> None:
+    """Operators and persons, a page at a time; no row is somebody who cannot be called so."""
+    eve, ada = await sign_in(2), await sign_in(1)
+    began = datetime.now(UTC) - timedelta(minutes=1)
+    owner = await asyncpg.connect(plane.owner_url)
+    try:
+        await owner.executemany(
+            "INSERT INTO session_uses VALUES (md5($1), $1, $2::timestamptz, $2 + '12 h', $2)",
+            [(name, began) for name in (SEEN, "<b>nobody</b>", "oidc:x")],
+        )
+        found, cursor = dict[str, int](), ""
+        while True:
+            answer = await plane.client("root").call("GET", f"/v1/signed-in?limit=2{cursor}")
+            require_documented("GET", "/v1/signed-in", answer)
+            found |= {each["name"]: each["sessions"] for each in answer.json["items"]}
+            if answer.json["next_cursor"] is None:
+                break
+            cursor = f"&cursor={answer.json['next_cursor']}"
+        assert (found[eve.name], found[ada.name], found[SEEN]) == (2, 1, 1)
+        assert not {"<b>nobody</b>", "oidc:x"} & found.keys()
+        assert (await eve.client.call("GET", "/v1/signed-in")).status == 403
+        listed = (await ran(plane.shell_settings("root"), "sessions", "who", "--json")).result
+        assert {each["name"]: each["sessions"] for each in listed} == found
+        async with console_client(plane, "root") as root:
+            page = await root.get("/console/operators")
+            assert ("https://seen.example" in page.text, "&lt;b&gt;" in page.text) == (True, False)
+            sent = {"form_token": page.form_token, "signed_out": SEEN}
+            assert (await root.post("/console/operators/sign-out", sent)).status == 303
+            assert "https://seen.example" not in (await root.get("/console/operators")).text
+    finally:
+        await owner.execute("DELETE FROM session_uses WHERE began_at = $1", began)
+        await owner.close()
 
 
 async def test_whoever_signs_out_is_in_the_audit_log(sign_in: SignIn, plane: ControlPlane) -> None:

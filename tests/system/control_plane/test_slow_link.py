@@ -120,6 +120,7 @@ async def test_every_command_reads_its_answer_to_the_end(slow: SlowShell) -> Non
     sessions = (await slow.run("sessions", "list", "--json")).result
     assert len(sessions) == 2
     await slow.run("sessions", "end", sessions[0]["id"])
+    assert "alice" in (await slow.run("sessions", "who", operator="root")).output
     entries = await slow.run("audit", "list", "--json")
     assert len(entries.result) > 2 * CONNECTIONS
     assert slow.done == api_commands()

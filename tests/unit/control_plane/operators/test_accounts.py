@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.errors import InvalidRequestError, NotFoundError
+from control_plane.operator_accounts.operator_sessions import parse_caller
 from control_plane.operator_accounts.request import (
     parse_operator_request,
     parse_rotation_request,
 )
 from control_plane.operator_accounts.routes import format_name_cursor, parse_name_cursor
-from control_plane.operator_accounts.session_routes import parse_caller
 from control_plane.operators.operator_token import OperatorName
 from control_plane.operators.permissions import Role
 
