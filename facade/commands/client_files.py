@@ -163,7 +163,8 @@ def _buildkit(device: DeviceSetUp) -> _Made:
         f'[registry."{name}"]\n  mirrors = ["{place}"]\n' for name, place in device.places
     )
     text = (
-        f'[registry."{device.facade}"]\n  ca = ["{device.ca}"]\n\n'
+        # Otherwise BuildKit speaks plain HTTP to whatever is on the loopback.
+        f'[registry."{device.facade}"]\n  http = false\n  ca = ["{device.ca}"]\n\n'
         f'  [[registry."{device.facade}".keypair]]\n'
         f'    cert = "{device.certificate}"\n    key = "{device.key}"\n\n{names}'
     )
