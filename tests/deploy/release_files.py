@@ -30,6 +30,11 @@ class Release:
         return self._only("registry-backends-image-*.tar")
 
     @property
+    def device_package(self) -> Path:
+        """The device agent, for Debian."""
+        return self._only("device-agent_*.deb")
+
+    @property
     def machine_folder(self) -> Path:
         """Where the machine is that the packages are installed on; it is no part of the release."""
         return self.folder.with_name(f"{self.folder.name}-machine")

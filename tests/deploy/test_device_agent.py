@@ -95,6 +95,12 @@ async def test_a_container_is_replaced_and_one_that_is_not_well_is_taken_back(
     owned.release(an_index_of(app("3")), "app")
     third = await device.update()
     assert (third.status, running(podman)) == (0, ["3"]), third
+    files = (podman.folder / "storage" / "overlay").glob("*/diff/version")
+    (unpacked,) = (each for each in files if each.read_text() == "3")  # beside other tests' layers
+    unpacked.write_text("4")
+    assert "not what was applied" in (await device.run("verify")).output
+    unpacked.write_text("3")
+    assert (await device.run("verify")).status == 0
     (name,) = containers(podman, "--all")
     podman.run("rm", "--force", "--time=0", name)
     assert "not running" in (await device.run("verify")).output

@@ -29,15 +29,18 @@ class Slots:
         names = {each: layout_name(each) for each in artifacts}
         self.contents.name_images(Release(artifacts), names)
 
-    def hold(self, release: Release, *, reload: bool = False) -> None:
-        """Have every slot hold the release; ApplyError if one cannot. May be done again."""
+    def hold(self, release: Release, *, anew: bool = False) -> None:
+        """Have every slot hold the release; ApplyError if one cannot. May be done again.
+
+        `anew`: as after a change, of which a kill or a power cut may have left a part.
+        """
         for artifact in self._of_slots(release):
             manifest = self._manifest(artifact)
             match self._filler(artifact.slot):
                 case ContainerRunner() as runner:
-                    runner.hold(artifact, manifest)
+                    runner.hold(artifact, manifest, anew=anew)
                 case ModelPlacer() as placer:
-                    placer.hold(_model(manifest), reload=reload)
+                    placer.hold(_model(manifest), reload=anew)
 
     def hold_before(self, failed: Release, before: Release | None) -> None:
         """Have every slot hold what it held before a release, if anything. May be done again."""
@@ -46,7 +49,7 @@ class Slots:
             if artifact.slot not in held:
                 self._filler(artifact.slot).hold_nothing()
         if before is not None:
-            self.hold(before, reload=True)
+            self.hold(before, anew=True)
 
     def expect_health(self, release: Release) -> None:
         """Return if every slot is well; ApplyError with the reason otherwise."""

@@ -150,7 +150,7 @@ class Update:
             return
         self._note(tries=self._journal.tries + 1)
         try:
-            self.slots.hold(self._wanted, reload=True)
+            self.slots.hold(self._wanted, anew=True)
         except ApplyError as error:
             self._record(Event.FAILED, problem=str(error), tries=0)
         else:
@@ -162,7 +162,7 @@ class Update:
         except ApplyError as error:
             self._record(Event.UNHEALTHY, problem=str(error), tries=0)
         else:
-            self._record(Event.HEALTHY, applied=self._wanted, wanted=None, problem=None)
+            self._record(Event.HEALTHY, applied=self._wanted, wanted=None, problem=None, tries=0)
 
     def _roll_back(self) -> None:
         """Have every slot hold what it held; tried again by the next runs, and not for ever.
@@ -178,15 +178,25 @@ class Update:
                 raise
             reason = f"{reason}; and what ran before does not run again: {error}"
         failures = self._journal.with_failure(self._wanted, reason)
-        self._record(Event.RESTORED, failures=failures, wanted=None, problem=reason)
+        self._record(Event.RESTORED, failures=failures, wanted=None, problem=reason, tries=0)
 
     def _tidy(self) -> None:
         applied = self._journal.applied
         if applied is not None:
-            self.slots.tidy(applied)
+            self._tidy_slots(applied)
         kept = self.contents.digests(applied) if applied is not None else ()
         self.contents.store.forget_all_but(kept)
-        self._record(Event.TIDIED)
+        self._record(Event.TIDIED, tries=0)
+
+    def _tidy_slots(self, applied: Release) -> None:
+        """Remove what others have left; tried again by the next runs, and not for ever."""
+        try:
+            self.slots.tidy(applied)
+        except ApplyError as error:
+            if self._journal.tries < MAX_APPLY_TRIES:
+                self._note(tries=self._journal.tries + 1)
+                raise
+            self.say(f"something is left over, until the next release is tidied: {error}")
 
     def _keep_running(self) -> None:
         """Have what is applied run, as after a start of the machine. What fails is said."""
