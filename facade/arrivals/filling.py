@@ -20,6 +20,7 @@ from attrs import define, field
 
 from facade.arrivals.arrival import Progress
 from facade.arrivals.blob_streams import BlobStream, BlobStreams, WriteSegment
+from facade.arrivals.doubted_length import DoubtedLength
 from facade.arrivals.further_segments import further_segment
 from facade.arrivals.gaps import MAX_STREAMS, Segment, aligned_end, next_segment
 from facade.arrivals.gather_budget import GatherBudget
@@ -85,9 +86,16 @@ class Filling:
             self._widening.note,
         )
 
-    async def fill(self, first: SpanDownload | None, *, has_ranges: bool) -> None:
+    async def fill(
+        self,
+        first: SpanDownload | None,
+        *,
+        has_ranges: bool,
+        doubted: DoubtedLength | None = None,
+    ) -> None:
         """Return when the whole has come and was hashed. `first`: has begun with an answer.
 
+        `doubted`: its length, if only ranges have told that.
         Raises what keeps the rest from coming, `WrongBytesError` and `OSError`.
         """
         self._has_ranges = has_ranges
@@ -103,6 +111,9 @@ class Filling:
                 self._note_ended()
                 self._leave_slow()
                 self._begin_streams()
+                if doubted is not None:
+                    waits = bool(self._streams.running)
+                    doubted.look(self._progress.come.count, is_waited_for=waits)
                 await is_set_within(self._progress.hungry, LOOK_SECONDS)
                 self._progress.hungry.clear()
             if isinstance(outcome := hashing.result(), Failed):

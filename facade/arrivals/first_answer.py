@@ -58,6 +58,7 @@ class Answer:
     has_ranges: bool = True  # if not, only the whole can be had
     come: Coverage = field(factory=Coverage)
     left_bytes: int = 0
+    is_told_by_range: bool = False  # how long it is, as far as is known
 
 
 async def first_answer(
@@ -87,7 +88,9 @@ async def first_answer(
 async def _part_answer(
     upstream: Upstream, right: Right, wanted: ByteRanges, stack: AsyncExitStack
 ) -> Answer | None:
-    """Ask for a part; None if the answer does not say how long the whole is."""
+    """Ask for a part; None if the answer does not say how long the whole is, or one lately lied."""
+    if upstream.lengths.was_mistold(right.key.digest):
+        return None
     (first, last), digest = first_part(wanted), right.key.digest
     own = await stack.enter_async_context(AsyncExitStack())
     answer = await own.enter_async_context(
@@ -102,7 +105,10 @@ async def _part_answer(
     span = SpanDownload(length, begin, end, upstream, right.repository, digest)
     validator = Validator.of(answer, digest)
     span.take_answer(answer.chunks(), own, part=part, is_claim=answer.is_plain, validator=validator)
-    return Answer(length, answer.is_plain, span=span, has_ranges=part is not None)
+    has_ranges = part is not None
+    return Answer(
+        length, answer.is_plain, span=span, has_ranges=has_ranges, is_told_by_range=has_ranges
+    )
 
 
 def first_part(wanted: ByteRanges) -> tuple[int, int]:
@@ -148,6 +154,7 @@ async def resumed_answer(
         has_ranges=not span.is_whole,
         come=left.come,
         left_bytes=left.counted,
+        is_told_by_range=not span.is_whole,
     )
 
 

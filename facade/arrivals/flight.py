@@ -26,6 +26,7 @@ from facade.arrivals.arrival import Progress, StoreGaveUpError
 from facade.arrivals.arrival_state import ArrivalMachine, ArrivalState
 from facade.arrivals.claim_watch import ClaimWatch, WatchTimes
 from facade.arrivals.claimed_room import ClaimedRoom
+from facade.arrivals.doubted_length import DoubtedLength
 from facade.arrivals.download import Download
 from facade.arrivals.filling import Filling
 from facade.arrivals.first_answer import (
@@ -372,7 +373,21 @@ class Flight:
             length,
             self._growth,
         )
-        await filling.fill(answer.span, has_ranges=answer.has_ranges)
+        doubted = DoubtedLength(upstream, self.repository, self.key.digest, length)
+        try:
+            await filling.fill(
+                answer.span,
+                has_ranges=answer.has_ranges,
+                doubted=doubted if answer.is_told_by_range else None,
+            )
+        except (UpstreamError, WrongBytesError) as error:
+            if answer.is_told_by_range:
+                doubted.note(error)
+            raise
+        finally:
+            await doubted.end()
+        if upstream.lengths.was_mistold(self.key.digest):
+            upstream.lengths.prove(self.key.digest, length)
 
     async def _write_segment(
         self, sink: SegmentWriter, write: Callable[[], None], count: int

@@ -120,6 +120,7 @@ class Widening:
         """Give back everything, because the blob comes no more."""
         self.note_ended((each, None) for each in streams)
         self.narrow()
+        self._slow = SlowStreams()  # which knows streams, which know who began them
 
     def narrow(self) -> None:
         """Go on in one stream."""

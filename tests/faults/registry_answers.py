@@ -98,6 +98,9 @@ _OF_BLOBS: Final[Mapping[str, Callable[[int], Entry]]] = {
     "of unknown length, ends early": lambda byte: Entry(
         Ranged(breaks_at=byte, then="end", names_length=False, at_most=PIECE_BYTES)
     ),
+    "tells another total of ranges": lambda byte: Entry(
+        Ranged(total_off=1 + byte % 3), is_honest=False
+    ),
     "HEAD lies": lambda byte: Entry(NoLength(), Answers(200, body=b"x" * (byte % 3))),
     "breaks, has closed ranges alone, in parts": lambda byte: Entry(
         Ranged(breaks_at=byte, refuses="open", at_most=PIECE_BYTES // 2, names_total=False)
