@@ -99,7 +99,7 @@ class Download:
     _answered_at: int = field(default=0, init=False)  # where the present answer begins
     _ended_at: int | None = field(default=None, init=False)  # where a body of unknown length ended
     _knows_ranges: bool = field(default=True, init=False)  # if not, it is asked for the whole again
-    settle: Settle = _settled  # awaited before the verifier must have taken everything
+    _settle: Settle = field(default=_settled, init=False)  # see `unverified_chunks`
 
     async def verified_pieces(self) -> AsyncIterator[bytes]:
         """Yield what may be sent on, the held-back end last.
@@ -111,14 +111,16 @@ class Download:
                 yield piece
         yield self._finish()
 
-    async def unverified_chunks(self) -> AsyncIterator[bytes]:
+    async def unverified_chunks(self, settle: Settle) -> AsyncIterator[bytes]:
         """Yield everything as it comes. It was right only if this ends without an error.
 
-        The caller passes each chunk to the verifier, at the latest before `settle` returns.
+        The caller passes each chunk to the verifier, at the latest before `settle` returns, which
+        is awaited when the verifier must have taken everything.
         """
+        self._settle = settle
         async for chunk in self._resumed_chunks():
             yield chunk
-        await self.settle()
+        await self._settle()
         self._finish()
 
     def _finish(self) -> bytes:
@@ -161,7 +163,7 @@ class Download:
     async def _has_all(self) -> bool:
         if self.length is not None and self._reached == self.length:
             return True  # the digest decides once everything was taken
-        await self.settle()
+        await self._settle()
         if not self.verifier.has_all():
             return False
         if self.length is not None:  # it was believed, and readers were told
@@ -311,7 +313,7 @@ class Download:
             again.update(beginning)
             remaining -= len(beginning)
             if remaining == 0 and beginning:
-                await self.settle()
+                await self._settle()
                 if again.hexdigest() != self.verifier.prefix_hash():
                     raise WrongBytesError("the registry sent another beginning the second time")
             if rest:

@@ -105,6 +105,10 @@ class FlightLandedError(PullError):
     """The flight was stopped: nobody reads it, or the facade stops."""
 
 
+def _future() -> asyncio.Future[Progress | Failed]:
+    return asyncio.get_running_loop().create_future()
+
+
 @define(eq=False)
 class Flight:
     """A download under way."""
@@ -126,8 +130,8 @@ class Flight:
     _growth: GrowthTerms
     _first: ByteRanges | None = None  # what the one who begins it wants first; None: all of it
     _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
-    _progress: asyncio.Future[Progress | Failed] = field(init=False)
-    _task: asyncio.Task[None] = field(init=False)
+    _progress: asyncio.Future[Progress | Failed] = field(factory=_future, init=False)
+    _task: asyncio.Task[None] = field(init=False)  # from `take_off` on
     _readers: int = field(default=0, init=False)
     _devices: set[str] = field(factory=set, init=False)  # `GRACE_DEVICES` of those that joined
     _goes_on_to: float = field(default=math.inf, init=False)  # bytes, while nobody reads it
@@ -143,10 +147,12 @@ class Flight:
     _grace_timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Take off."""
+        """Have what it was given, and claim no room yet."""
         self._ingest, self._told = self._taken_up.ingest, self._taken_up.told
         self._room = ClaimedRoom(self._store, self._ingest, self.key.access_key)
-        self._progress = asyncio.get_running_loop().create_future()
+
+    def take_off(self) -> None:
+        """Begin, in a task of its own. `ended` is set at its end."""
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(tell_of_failure)
 
@@ -410,9 +416,8 @@ class Flight:
             lambda: self._advance(progress),
             budget=self._budget,
         )
-        download.settle = writer.settle
         try:
-            async for chunk in download.unverified_chunks():
+            async for chunk in download.unverified_chunks(writer.settle):
                 await writer.put(chunk)
         finally:
             await writer.stop()

@@ -276,6 +276,7 @@ class Flights:
             self._growth,
             first,
         )
+        flight.take_off()
         return flight
 
     def _arrives_here(self, flight: Flight) -> Right | None:

@@ -119,7 +119,7 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
         assert ingest is not None
         registry.openings = Openings(left, ingest)
         upstreams, ended = Upstreams(make, ConnectionWork()), asyncio.Event()
-        Flight(
+        flight = Flight(
             right,
             CONNECTION,
             TakenUp(ingest, ToldWants.open(ingest.folder), Left(None, Coverage(), left)),
@@ -137,6 +137,7 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
             None,
             WHILE_OPEN,
         )
+        flight.take_off()
         await ended.wait()
         await upstreams.close()
         assert store.has(right.key.digest)
