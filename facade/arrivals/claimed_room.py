@@ -5,7 +5,7 @@ more is claimed in advance than has come, and other blobs are evicted only for b
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -15,6 +15,7 @@ from facade.arrivals.arrival import StoreGaveUpError
 from facade.loop.thread_work import finish_in_thread
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
+from facade.store.room_queue import nothing_to_look_at
 from shared.oci import RepositoryName
 
 # Claimed before a byte has come, if so much is free, so that a small blob takes one claim.
@@ -35,11 +36,16 @@ class ClaimedRoom:
     _claiming: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     async def begin(
-        self, length: int | None, inherited_bytes: int, repository: RepositoryName
+        self,
+        length: int | None,
+        inherited_bytes: int,
+        repository: RepositoryName,
+        look: Callable[[], None] = nothing_to_look_at,
     ) -> None:
         """Announce the arrival, with room for its first bytes after those that are there already.
 
-        Raises `NoRoomError` if the whole cannot fit, and `OSError`.
+        `look`: as `BlobStore.admit` has it. Raises `NoRoomError` if the whole cannot fit, and
+        `OSError`.
         """
         self._length = length
 
@@ -51,7 +57,7 @@ class ClaimedRoom:
 
         whole = 0 if length is None else length - inherited_bytes
         first = min(whole, FIRST_ROOM_BYTES)
-        await self._store.admit(whole, first, claim, Asker(self._access_key))
+        await self._store.admit(whole, first, claim, Asker(self._access_key), look)
 
     @asynccontextmanager
     async def made_for(self, size: int) -> AsyncIterator[None]:

@@ -15,8 +15,9 @@ import asyncio
 import errno
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -49,7 +50,6 @@ from facade.loop.thread_work import (
     close_in_thread,
     finish,
     finish_in_thread,
-    in_index_thread,
     until_done,
 )
 from facade.registries.upstream import Upstream
@@ -89,6 +89,10 @@ class ArrivesElsewhereError(NothingArrivesError):
         self.right = right
 
 
+class MayBeStoredError(PullError):
+    """The connection has brought it through another repository. It may be stored still."""
+
+
 _NOTHING_TO_KEEP: Final = (
     WrongBytesError,
     UnexpectedAnswerError,
@@ -123,7 +127,7 @@ class Flight:
     _ended: Callable[["Flight"], None]
     # Through which other repository its blob arrives: in this process, and in another one.
     _arrives_here: Callable[["Flight"], Right | None]
-    _arrives_beside: Callable[["Flight"], Awaitable[Right | None]]
+    _arrives_beside: Callable[["Flight"], Right | None]  # blocks
     _watch_times: WatchTimes
     _grace: Grace
     _budget: GatherBudget
@@ -265,7 +269,7 @@ class Flight:
                 upstream = leased.asked_by(self._device)
                 with upstream.verifying(self.key.kind, self.repository, self.key.digest):
                     async with self._answered(upstream) as answer:
-                        await self._note_answer(answer)
+                        self._note_answer(answer)
                         progress = await self._begin(answer)
                         await self._receive(answer, progress, upstream)
                 await self._prove(progress)
@@ -301,44 +305,58 @@ class Flight:
             else:
                 yield await resumed_answer(upstream, self.right, left, self._first, stack)
 
-    async def _note_answer(self, answer: Answer) -> None:
-        """Begin, unless the registry's answer alone proves the right to what is there already.
+    def _note_answer(self, answer: Answer) -> None:
+        """Go on, unless this process brings the blob through another repository.
 
-        Raises `NothingArrivesError` if the blob is stored, and `ArrivesElsewhereError`. An answer
-        that may be a web page proves nothing. Then the bytes decide, as for any blob.
+        Raises `ArrivesElsewhereError`. An answer that may be a web page proves nothing. Then the
+        bytes decide, as for any blob.
         """
         self.length = answer.length
-        beside: Right | None = None
-        if answer.is_claim:
-            stored, beside = await asyncio.gather(self._stored_length(), self._arrives_beside(self))
-            if stored is not None and self.may_be(stored):
-                await finish_in_thread(self._rights.prove, self.right, OCTET_STREAM)
-                raise NothingArrivesError
-            if (here := self._arrives_here(self)) is not None:
-                raise ArrivesElsewhereError(here)
+        if answer.is_claim and (here := self._arrives_here(self)) is not None:
+            raise ArrivesElsewhereError(here)
         # In the same step: of several that are answered at once, one goes on.
         self._machine.advance(ArrivalState.ARRIVING)
-        if beside is not None:
+
+    async def _make_room(self, answer: Answer) -> None:
+        """Announce the blob, unless the answer alone proves the right to what is there already.
+
+        What is there is looked at while nobody else announces anything, in any process: of those
+        that are answered at once, one goes on. Raises `NothingArrivesError` if the blob is stored,
+        and `ArrivesElsewhereError`.
+        """
+        begin = partial(self._room.begin, answer.length, answer.left_bytes, self.repository)
+        if not answer.is_claim:
+            return await begin()
+        try:
+            await begin(self._require_brought_here)
+        except MayBeStoredError:
+            await self._require_not_stored()
+            await begin(self._require_not_beside)
+
+    def _require_brought_here(self) -> None:
+        """Raise `MayBeStoredError` and `ArrivesElsewhereError`. Blocks."""
+        if self._rights.has_any(self.key) and not self._rights.proven(self.right):
+            raise MayBeStoredError
+        self._require_not_beside()
+
+    def _require_not_beside(self) -> None:
+        if (beside := self._arrives_beside(self)) is not None:
             raise ArrivesElsewhereError(beside)
 
-    async def _stored_length(self) -> int | None:
-        """Return the length of what another repository has brought; None if it must be brought."""
-        if not await in_index_thread(self._may_be_stored):
-            return None
+    async def _require_not_stored(self) -> None:
+        """Prove the right to what another repository has brought; raise `NothingArrivesError`."""
         blob = await self._store.open_blob(self.key.digest)
         if blob is None:
-            return None
+            return
         blob.close()
-        return blob.length
-
-    def _may_be_stored(self) -> bool:
-        """Tell whether another repository of the connection has brought it. Blocks."""
-        return self._rights.has_any(self.key) and not self._rights.proven(self.right)
+        if self.may_be(blob.length):
+            await finish_in_thread(self._rights.prove, self.right, OCTET_STREAM)
+            raise NothingArrivesError
 
     async def _begin(self, answer: Answer) -> Progress:
         """Make room and let readers in, because upstream has said that they may read."""
         self._come_bytes = answer.left_bytes
-        await self._room.begin(answer.length, answer.left_bytes, self.repository)
+        await self._make_room(answer)
         progress = Progress(
             self._ingest.reader(answer.length),
             self.repository,

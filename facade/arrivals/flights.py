@@ -208,7 +208,10 @@ class Flights:
             arrives = await in_store_thread(_arrives, self._store.layout.flight(right))
         if not arrives:
             raise NothingArrivesError
-        return await self._enter(flight, right, device, stack)
+        try:
+            return await self._enter(flight, right, device, stack)
+        except ArrivesElsewhereError as elsewhere:  # another process was a moment earlier
+            return await self._read_along(elsewhere.right, device, stack)
 
     async def _flight(
         self, connection: ApprovedConnection, right: Right, pay: Pay, first: ByteRanges | None
@@ -280,16 +283,19 @@ class Flights:
         return flight
 
     def _arrives_here(self, flight: Flight) -> Right | None:
-        """Return through which other repository this process brings the blob of a flight."""
+        """Return through which other repository this process brings the blob of a flight.
+
+        Not what is proven: it may be stored by now, and then it is a right.
+        """
         for other in self._flights.values():
             is_same = other.right.key == flight.key and other.may_be_joined
-            if is_same and other.may_be(flight.length):
+            if is_same and other.may_be(flight.length) and other.proven_length is None:
                 return other.right
         return None
 
-    async def _arrives_beside(self, flight: Flight) -> Right | None:
-        """Return through which other repository any process has begun to bring it."""
-        announced = await in_store_thread(self._announced, flight.right)
+    def _arrives_beside(self, flight: Flight) -> Right | None:
+        """Return through which other repository any process has begun to bring it. Blocks."""
+        announced = self._announced(flight.right)
         return next((each for each, length in announced if flight.may_be(length)), None)
 
     def _announced(self, right: Right) -> list[tuple[Right, int | None]]:

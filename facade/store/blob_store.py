@@ -37,7 +37,7 @@ from facade.store.partials import Partials
 from facade.store.piece_checksums import PieceChecksums
 from facade.store.quarantine import Quarantine
 from facade.store.reconcile import folders, reconcile
-from facade.store.room_queue import RoomQueue
+from facade.store.room_queue import RoomQueue, nothing_to_look_at
 from facade.store.shared_pieces import BlobReaders, RecentReads
 from facade.store.stored_blob import RottenBlobError, StoredBlob, StoredFile
 from facade.store.uses import Uses
@@ -232,13 +232,20 @@ class BlobStore:
         self.catalogue.found(digest, length)
 
     async def admit(
-        self, whole: int, first: int, claim: Callable[[int], None], asker: Asker
+        self,
+        whole: int,
+        first: int,
+        claim: Callable[[int], None],
+        asker: Asker,
+        look: Callable[[], None] = nothing_to_look_at,
     ) -> None:
         """Claim room for the first bytes of what begins to arrive, as far as it is free.
 
-        Nothing is evicted. Raises `NoRoomError` if `whole` bytes can never fit, and `OSError`.
+        Nothing is evicted. `look` is called before, in a thread. Nobody else claims or stores
+        anything between it and `claim`, in any process. Raises what `look` raises, `NoRoomError` if
+        `whole` bytes can never fit, and `OSError`.
         """
-        await self._room.admit(whole, first, claim, asker)
+        await self._room.admit(whole, first, claim, asker, look)
 
     async def make_room(
         self,

@@ -112,7 +112,9 @@ class Layout:
 
     def flights(self, key: _Named) -> list[Path]:
         """The folders of all that arrive of a digest for one connection: a `FlightKey`. Blocks."""
-        return list(self.ingest.glob(f"{key.name}-*"))
+        beginning = f"{key.name}-"  # there may be thousands of others, while nobody may announce
+        with os.scandir(self.ingest) as found:
+            return [Path(each) for each in found if each.name.startswith(beginning)]
 
 
 def checksums_name(digest: Digest) -> str:

@@ -31,6 +31,10 @@ _Result = TypeVar("_Result")
 _log = get_logger("facade.store")
 
 
+def nothing_to_look_at() -> None:
+    """Find nothing that keeps anybody from claiming room."""
+
+
 @frozen
 class _Done(Generic[_Result]):
     result: _Result
@@ -64,10 +68,20 @@ class RoomQueue:
                 await asyncio.sleep(EVICTOR_WAIT_SECONDS)
 
     async def admit(
-        self, whole: int, first: int, claim: Callable[[int], None], asker: Asker
+        self,
+        whole: int,
+        first: int,
+        claim: Callable[[int], None],
+        asker: Asker,
+        look: Callable[[], None] = nothing_to_look_at,
     ) -> None:
-        """Do as `Evictor.admit` does, in turn."""
-        await self.as_only_one(lambda: self._evictor.admit(whole, first, claim, asker))
+        """Do as `Evictor.admit` does, in turn. `look` is called first, in the same turn."""
+
+        def admit() -> None:
+            look()
+            self._evictor.admit(whole, first, claim, asker)
+
+        await self.as_only_one(admit)
 
     async def make_room(self, wanted: Wanted, claim: Callable[[int], None], asker: Asker) -> None:
         """Evict until `wanted.least` bytes more fit. Claim them, and the rest if it is free.

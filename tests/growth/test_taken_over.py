@@ -96,7 +96,7 @@ async def store_of(folder: Path) -> AsyncIterator[BlobStore]:
         store.close()
 
 
-async def nowhere_else(_: Flight) -> None:
+def nowhere_else(_: Flight) -> None:
     """Nobody else brings it."""
 
 
