@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
-from facade.store.growing_checksums import write_all
+from facade.store.growing_checksums import write_all, write_gathered
 from facade.store.piece_checksums import (
     CHECKED_BYTES,
     CHECKSUM_BYTES,
@@ -57,7 +57,12 @@ class SegmentWriter:
         self._taken = None
 
     def _write(self, chunks: Sequence[bytes]) -> None:
-        there = self._there(sum(map(len, chunks)))
+        count = sum(map(len, chunks))
+        there = self._there(count)
+        if not there:
+            write_gathered(self._data, chunks, self.at)
+            self.new_bytes += count
+            return
         offset, new_bytes = self.at, 0
         for chunk in chunks:
             rest = memoryview(chunk)

@@ -36,6 +36,7 @@ attempt("pread of the end", lambda: os.pread(file, half, half))
 attempt("preadv", lambda: os.preadv(file, [bytearray(half), bytearray(1)], 0))
 attempt("preadv, not waiting", lambda: os.preadv(file, [bytearray(1)], 0, os.RWF_NOWAIT))
 attempt("pwrite", lambda: os.pwrite(file, b"x", 0))
+attempt("pwritev", lambda: os.pwritev(file, [b"x", b"y"], 0))
 attempt("fsync", lambda: os.fsync(file))
 attempt("fdatasync", lambda: os.fdatasync(file))
 attempt("pread of a closed file", lambda: os.pread(999, 1, 0))
@@ -87,7 +88,7 @@ def failed_on(disk: FailingDisk, path: Path) -> dict[str, int]:
 FAILING: Final = {
     Call.OPEN: ["open"],
     Call.READ: ["pread", "pread of the end", "preadv", "preadv, not waiting"],
-    Call.WRITE: ["pwrite"],
+    Call.WRITE: ["pwrite", "pwritev"],
     Call.SYNC: ["fsync", "fdatasync"],
     Call.LOOK: ["stat"],
     Call.MAKE_FOLDER: ["mkdir", "rename"],  # there is nothing to rename then

@@ -53,6 +53,7 @@ _OPENAT2 = SystemCall(Call.OPEN, Names.PATH_BELOW)
 _PREAD64 = SystemCall(Call.READ)
 _PREADV2 = SystemCall(Call.READ, is_vectored=True)
 _PWRITE64 = SystemCall(Call.WRITE)
+_PWRITEV = SystemCall(Call.WRITE, is_vectored=True)  # and pwritev2
 _SYNC = SystemCall(Call.SYNC)  # fsync, fdatasync
 _UNLINK = SystemCall(Call.REMOVE, Names.PATH)
 _UNLINKAT = SystemCall(Call.REMOVE, Names.PATH_BELOW)
@@ -72,6 +73,8 @@ _MACHINES: Final = {
             17: _PREAD64,
             327: _PREADV2,
             18: _PWRITE64,
+            296: _PWRITEV,
+            328: _PWRITEV,
             74: _SYNC,
             75: _SYNC,
             82: _RENAME,
@@ -92,6 +95,8 @@ _MACHINES: Final = {
             67: _PREAD64,
             286: _PREADV2,
             68: _PWRITE64,
+            70: _PWRITEV,
+            287: _PWRITEV,
             82: _SYNC,
             83: _SYNC,
             38: _RENAMEAT,

@@ -3,6 +3,8 @@
 import itertools
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facade.store.arriving_file import DATA
+from facade.store.growing_checksums import MAX_GATHERED_CHUNKS
 from facade.store.ingest_file import OwnedIngest
 from facade.store.piece_checksums import CHECKED_BYTES, PieceChecksums
 from facade.values.coverage import Coverage
@@ -109,6 +112,33 @@ def test_a_full_disk_is_tried_again(tmp_path: Path) -> None:
     assert bytes(reader.read_now(0, LENGTH)) == CONTENT
     reader.close()
     ingest.discard()
+
+
+def test_however_small_the_chunks_they_are_written_behind_each_other(tmp_path: Path) -> None:
+    """A slow registry sends many before they are written together; a call takes only so many."""
+    ingest = owned(tmp_path / "flight")
+    sink, count = ingest.segment(0, LENGTH), 2 * MAX_GATHERED_CHUNKS + 7
+    sink.append([CONTENT[place : place + 1] for place in range(count)])
+    sink.append([CONTENT[count:]])
+    assert (ingest.folder / DATA).read_bytes() == CONTENT
+    assert sink.new_bytes == LENGTH
+    ingest.discard()
+
+
+def test_a_disk_that_takes_less_than_a_write_gets_the_rest_or_says_why_not(tmp_path: Path) -> None:
+    """Here there is a limit on what a file may have; a full disk does the same."""
+    path, limit = tmp_path / "file", 100_000
+    program = (
+        "import os, resource, sys;"
+        "from facade.store.growing_checksums import write_gathered;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
+        "write_gathered(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), [b'a' * 60_000] * 2, 0)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=False
+    )
+    assert "File too large" in ended.stderr
+    assert path.read_bytes() == b"a" * limit
 
 
 def test_a_segment_begins_with_a_piece(tmp_path: Path) -> None:
