@@ -139,14 +139,15 @@ async def resumed_answer(
     span = SpanDownload(
         left.length, segment.first, segment.end, upstream, right.repository, right.key.digest
     )
+    stack.push_async_callback(span.close)  # also if it does not begin
     try:
         await span.begin()
     except NoRangesError:
         span = SpanDownload(
             left.length, 0, left.length, upstream, right.repository, right.key.digest, is_whole=True
         )
+        stack.push_async_callback(span.close)
         await span.begin()
-    stack.push_async_callback(span.close)
     return Answer(
         left.length,
         span.is_claim,
