@@ -7,7 +7,7 @@ nothing was sent yet.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -40,6 +40,7 @@ class ArrivingBlob:
     _stack: AsyncExitStack  # of the answer
     _metrics: StoreMetrics
     _has_given_up: bool = field(default=False, init=False)  # the store, while this was answered
+    _expected: dict[Span, Want] = field(factory=dict, init=False)  # and not asked for yet
 
     @property
     def length(self) -> int | None:
@@ -57,21 +58,34 @@ class ArrivingBlob:
         is_short = self.length is not None and self.length <= PIECE_BYTES
         return self._arrival.is_proven or is_short or not self._may_be_unverified
 
+    def expect(self, spans: Sequence[Span]) -> None:
+        """Have these fetched, behind what somebody waits for."""
+        for span in spans:
+            if span not in self._expected:
+                self._expected[span] = self._wanted(span)
+
     async def whole(self) -> BlobPart:
         """Return all bytes as they come."""
-        return BlobPart(self._pieces(Want.whole(self._arrival.length)))
+        want = Want.whole(self._arrival.length)
+        return BlobPart(self._pieces(self._noted(want)))
 
     async def part(self, span: Span) -> BlobPart:
         """Return the bytes of a span as they come: marked, unless they are proven by its end."""
-        want = Want.part(span, may_be_unverified=self._may_be_unverified)
+        want = self._expected.pop(span, None) or self._wanted(span)
         is_verified = self._arrival.is_proven or want.is_proven_before_it_ends
         if not is_verified:
             await self._arrival.note_marked(self._asked.payer.device)
         return BlobPart(self._pieces(want), is_verified)
 
-    def _pieces(self, want: Want) -> ArrivingPieces:
+    def _wanted(self, span: Span) -> Want:
+        return self._noted(Want.part(span, may_be_unverified=self._may_be_unverified))
+
+    def _noted(self, want: Want) -> Want:
         self._arrival.want(want)
         self._stack.callback(self._arrival.leave, want)
+        return want
+
+    def _pieces(self, want: Want) -> ArrivingPieces:
         return ArrivingPieces(self._arrival, want, self._going_on)
 
     def _going_on(self, failure: ReadFailure, offset: int, end: int | None) -> AsyncIterator[Piece]:

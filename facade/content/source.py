@@ -1,6 +1,6 @@
 """What a pull is answered with: manifests, lengths and blobs, wherever their bytes come from."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol, runtime_checkable
 
@@ -50,6 +50,9 @@ class Blob(Protocol):
     @property
     def verifies_parts(self) -> bool:
         """Whether every part comes verified; otherwise each says for itself whether it does."""
+
+    def expect(self, spans: Sequence[Span]) -> None:
+        """Note what is asked for next, in this order: what is not there may be fetched at once."""
 
     async def whole(self) -> BlobPart:
         """Return all bytes, however many. The last ones come only if all were right."""

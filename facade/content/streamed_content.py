@@ -5,7 +5,7 @@ A span is cut out of the whole blob, which is read and verified to its end. A fa
 from upstream's own range.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 from attrs import frozen
@@ -44,6 +44,9 @@ class StreamedBlob:
     def verifies_parts(self) -> bool:
         """Whether nothing is relayed."""
         return not self._far_ranges.enabled
+
+    def expect(self, spans: Sequence[Span]) -> None:
+        """Note nothing: it is read in order."""
 
     async def whole(self) -> BlobPart:
         """Return all bytes. The last ones are held back, as `Download` says."""

@@ -35,6 +35,9 @@ GATHERED_BYTES: Final = 32 * 1024
 # A step, after which others have their turn: the store reads, and checks, 32 KiB for the smallest
 # part.
 PARTS_A_STEP: Final = 8
+# Behind the one that is sent, of a blob that arrives: as many as are fetched at once for it. One
+# after the other, a thousand would take a thousand round trips.
+EXPECTED_PARTS: Final = 16
 STEPS_A_TURN: Final = 2  # of all answers together, in one turn of the loop: some 0.3 ms
 
 
@@ -104,7 +107,7 @@ class _Framing(bytes):
 
 @define(eq=False)
 class _Parts:
-    """The parts of one answer. Each is opened when those before it were sent."""
+    """The parts of one answer. Each is opened when those before it were sent, expected before."""
 
     _layout: MultipartRanges
     _blob: Blob
@@ -139,6 +142,8 @@ class _Parts:
             if number % PARTS_A_STEP == 0:
                 await self._turns.next()
             if may_be_unverified:
+                self._expect_behind(number)
+            if may_be_unverified:
                 yield None  # upstream may be asked for the next part
             if not self._blob.gives_spans:
                 raise ArrivalEndedError("the store gave up, and the blob can be read only once")
@@ -148,6 +153,12 @@ class _Parts:
             async for piece in self._of_span(span, part.pieces):
                 yield piece
         yield _Framing(self._layout.end)
+
+    def _expect_behind(self, number: int) -> None:
+        """Expect as many parts behind the one with this number, from 1 on, as are to be."""
+        spans = self._layout.spans
+        begun = number + EXPECTED_PARTS - 1 if number > 1 else 0
+        self._blob.expect(spans.some(begun, number + EXPECTED_PARTS - begun))
 
     async def _of_span(
         self, span: Span, pieces: AsyncIterator[Piece]

@@ -156,6 +156,11 @@ class Spans:
         for first, count in self.numbers():
             yield Span(first, count, self.length)
 
+    def some(self, place: int, count: int) -> list[Span]:
+        """Return so many of them from a place on, or fewer at the end."""
+        places = range(place, min(place + count, len(self)))
+        return [Span(self._firsts[each], self._counts[each], self.length) for each in places]
+
     def numbers(self) -> Iterator[tuple[int, int]]:
         """Give the first byte and the count of each."""
         return zip(self._firsts, self._counts, strict=True)

@@ -10,7 +10,7 @@ from facade.arrivals.arrival import ArrivalEndedError
 from facade.content.source import PullInProgress
 from facade.registries.payer import FREE
 from facade.store.ingest_file import OwnedIngest
-from facade.values.byte_range import Span
+from facade.values.byte_range import ByteRanges, Span
 from facade.values.piece import PIECE_BYTES
 from facade.values.pull_path import Pull
 from shared.oci import RepositoryName
@@ -74,6 +74,26 @@ async def test_workers_buy_each_byte_once(world: World, processes: int) -> None:
     if processes == 1:
         assert bought(world) <= 1.02 * LENGTH
     assert simulator.written_bytes <= 1.02 * LENGTH + PIECE_BYTES
+
+
+async def test_parts_that_are_expected_are_fetched_together(world: World) -> None:
+    """Else many small ones, of one request, would take a round trip each."""
+    holds = Holds(0)
+    serve(world, holds)
+    host, process = world.hosts["g"], world.processes[0]
+    spans = [Span(place * 5 * PIECE_BYTES, 100, LENGTH) for place in range(4)]
+    pull = Pull(host.simulator.host, RepositoryName.parse(REPOSITORY), BLOB.kind, BLOB.digest)
+    first = ByteRanges(((0, 99),))
+    asked = PullInProgress(pull, host.connection, process.upstreams, FREE, first)
+    async with process.content.blob(asked) as blob:
+        blob.expect(spans)
+        await eventually(lambda: len(host.simulator.pulls) == len(spans))  # and no byte has come
+        holds.gate.set()
+        for span in reversed(spans):
+            pieces = [bytes(each) async for each in (await blob.part(span)).pieces]
+            assert b"".join(pieces) == BLOB.content[span.first : span.end]
+    await world.settled()
+    assert bought(world) <= len(spans) * PIECE_BYTES
 
 
 async def test_two_bytes_do_not_buy_the_blob(world: World) -> None:

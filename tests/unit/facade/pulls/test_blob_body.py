@@ -1,7 +1,7 @@
 """What is sent for ranges of a blob, read by a parser that is not ours, against slices of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 from aiohttp import web
@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from facade.arrivals.arrival import ArrivalEndedError
 from facade.content.source import BlobPart
 from facade.loop.loop_turns import LoopTurns
-from facade.pulls.blob_body import GATHERED_BYTES, PARTS_A_STEP, BlobBody, blob_body
+from facade.pulls.blob_body import (
+    EXPECTED_PARTS,
+    GATHERED_BYTES,
+    PARTS_A_STEP,
+    BlobBody,
+    blob_body,
+)
 from facade.pulls.relay import WRITE_BYTES
 from facade.values.byte_range import ByteRanges, Span, UnsatisfiableRangeError
 from facade.values.piece import Piece
@@ -64,12 +70,19 @@ class MadeBlob:
     verifies_parts: bool = True
     is_verified: Callable[[Span], bool] = lambda _: True
     opened: list[Span] = field(factory=list, init=False)
+    expected: list[Span] = field(factory=list, init=False)  # each once, in order
+    furthest: int = field(default=0, init=False)  # how many were expected, or opened, at most
     before_part: Callable[[Span], Awaitable[None]] | None = None
 
     @property
     def length(self) -> int:
         """Bytes of it."""
         return len(self.content)
+
+    def expect(self, spans: Sequence[Span]) -> None:
+        """Note them."""
+        self.expected += [each for each in spans if each not in self.expected]
+        self.furthest = max(self.furthest, len(self.expected) - len(self.opened))
 
     async def whole(self) -> BlobPart:
         """Return all of it."""
@@ -213,6 +226,17 @@ async def test_a_part_that_is_there_does_not_wait_for_the_next() -> None:
     await asked.wait()
     assert not waiting.done()
     waiting.cancel()
+
+
+@pytest.mark.parametrize("count", [2, EXPECTED_PARTS, 5 * EXPECTED_PARTS])
+async def test_some_parts_are_expected_before_those_before_them_are_sent(count: int) -> None:
+    """Each is a round trip to the registry; but a device may ask for a thousand, and leave."""
+    blob = MadeBlob(bytes(count * 100), verifies_parts=False)
+    ranges = ",".join(f"{place}-{place + 9}" for place in range(0, count * 100, 100))
+    sent = await answered(f"bytes={ranges}", blob)
+    assert len(sent.parts) == count
+    assert blob.expected == blob.opened
+    assert blob.furthest == min(count, 1 + EXPECTED_PARTS)
 
 
 async def test_nothing_is_handed_over_before_the_first_part_has_begun() -> None:
