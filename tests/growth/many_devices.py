@@ -4,9 +4,14 @@
 
 All connect at the same time, from several loopback addresses; each asks for `/v2/`. With `--stay`
 they connect one after another and stay, all but idle, until standard input ends. A line says how
-many had a whole answer: `{"answered": 5, "failures": {"ConnectionResetError": 3}, "seconds": 1.2,
-"late_seconds": 0.3}`. By so much this process was late at the worst: so long a device did nothing,
-although something had come for it.
+many had a whole answer:
+
+    {"answered": 5, "failures": {"ConnectionResetError": 3}, "late": 2, "seconds": 1.2,
+     "late_seconds": 0.3}
+
+By so much this process was late at the worst: so long a device did nothing, although something had
+come for it. `late`: devices that had no answer either, and had let the facade wait for their first
+message for so long that others might take their place.
 """
 
 import argparse
@@ -25,12 +30,15 @@ import uvloop
 from attrs import define, field
 from OpenSSL import SSL
 
+from facade.devices.handshakes import STALL_SECONDS
+
 ADDRESSES: Final = 50  # 127.0.0.1 and following: as many have ports for a million connections
 A_TURN: Final = 10  # begun before it is looked at what the facade says: devices have time for that
 ASK_AGAIN_SECONDS: Final = 40.0  # the facade closes what is silent for 75 s
 LOOK_SECONDS: Final = 0.2
 LATENESS_SECONDS: Final = 0.05
 PING: Final = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+_LATE: Final = "late"
 _WHOLE: Final = b"HTTP/1.1 200"
 _END: Final = b"\r\n\r\n"
 
@@ -70,21 +78,25 @@ async def _all_at_once(called: argparse.Namespace, lateness: _Lateness) -> Count
     return ends
 
 
-async def _connected(port: int, number: int) -> socket.socket:
+async def _connected(port: int, number: int) -> tuple[socket.socket, float]:
+    """Return a socket, and since when it is connected (monotonic)."""
     made = socket.socket()
     made.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     made.bind((_address(number), 0))
     await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
-    return made
+    return made, time.monotonic()
 
 
 async def _answer(
-    connecting: asyncio.Task[socket.socket], tls: ssl.SSLContext, patience: float
+    connecting: asyncio.Task[tuple[socket.socket, float]], tls: ssl.SSLContext, patience: float
 ) -> str:
     """Return why there is none, or nothing."""
+    silent = 0.0
     try:
+        made, since = await connecting
+        silent = time.monotonic() - since
         reader, writer = await asyncio.open_connection(
-            sock=await connecting,
+            sock=made,
             ssl=tls,
             server_hostname="localhost",
             ssl_handshake_timeout=patience,
@@ -93,7 +105,7 @@ async def _answer(
         head = await reader.readuntil(_END)
         writer.transport.abort()
     except (OSError, asyncio.IncompleteReadError) as error:
-        return type(error).__name__
+        return type(error).__name__ if silent < STALL_SECONDS else _LATE
     return "" if head.startswith(_WHOLE) else "another answer"
 
 
@@ -150,10 +162,11 @@ class _Staying:
 
 
 def _tell(ends: Counter[str], began: float, late_seconds: float = 0.0) -> None:
-    answered = ends.pop("", 0)
+    answered, late = ends.pop("", 0), ends.pop(_LATE, 0)
     told = {
         "answered": answered,
         "failures": ends,
+        "late": late,
         "seconds": time.monotonic() - began,
         "late_seconds": late_seconds,
     }
