@@ -33,6 +33,7 @@ from facade.arrivals.want import Ends, Want
 from facade.arrivals.widening import Widening
 from facade.loop.outcome import Failed, outcome_of
 from facade.loop.thread_work import until_done
+from facade.registries.spender import spending
 from facade.registries.upstream import Upstream
 from facade.store.arriving_file import RottenArrivalError
 from facade.store.ingest_file import OwnedIngest
@@ -165,9 +166,12 @@ class Filling:
             )
             if segment is None or not self._streams.cut(segment):
                 break
-            self._streams.start(BlobStream(self.span(segment)))
-        if any(want.needs_all for want in wants) and not self._progress.is_left:
-            self._widen()
+            with spending(segment.payer):
+                self._streams.start(BlobStream(self.span(segment)))
+        whole = next((want for want in wants if want.needs_all), None)
+        if whole is not None and not self._progress.is_left:
+            with spending(whole.payer):
+                self._widen()
 
     def _widen(self) -> None:
         """Begin further streams for the whole, as many as pay."""

@@ -10,9 +10,10 @@ All spans begin at a checked piece, and end at one or with the blob.
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from facade.arrivals.want import Want
+from facade.registries.spender import NOBODY, Spender
 from facade.values.coverage import Coverage
 
 ALIGNED_BYTES: Final = 32 * 1024  # what has a checksum of its own
@@ -44,11 +45,12 @@ class Fetched(Protocol):
 
 @frozen
 class Segment:
-    """What is to be fetched, and who has to leave it."""
+    """What is to be fetched, who has to leave it, and who pays for it."""
 
     first: int
     end: int
     cut: Fetched | None = None  # ends at `first` now
+    payer: Spender = NOBODY
 
 
 def is_near(wanted: int, streams: Iterable[Fetched]) -> bool:
@@ -70,9 +72,9 @@ def next_segment(
     `at_once`: how much one stream brings of the whole before others have their turn; None: all.
     """
     at_once = length if at_once is None else at_once
-    hungry, needs_all = list[tuple[int, int, Want]](), False
+    hungry, needs_all = list[tuple[int, int, Want]](), None
     for want in wants:
-        needs_all = needs_all or want.needs_all
+        needs_all = want if needs_all is None and want.needs_all else needs_all
         come_to = come.run_end(want.at)
         if want.waits_since is not None:
             hungry.append((want.waits_since, come_to, want))
@@ -84,8 +86,10 @@ def next_segment(
             return None
         segment = _segment_of(want, come_to, length, come, streams, at_once)
         if segment is not None:
-            return segment
-    return _rest(length, come, at_once) if needs_all and not streams else None
+            return evolve(segment, payer=want.payer)
+    if needs_all is None or streams or (rest := _rest(length, come, at_once)) is None:
+        return None
+    return evolve(rest, payer=needs_all.payer)
 
 
 def _segment_of(

@@ -10,6 +10,7 @@ from typing import Final
 
 from attrs import define, field
 
+from facade.registries.spender import Spender, spender_now
 from facade.values.byte_range import Span
 from facade.values.piece import PIECE_BYTES
 
@@ -38,6 +39,7 @@ class Want:
     is_open: bool = False  # nobody knows how much of it will be read
     at: int = field(init=False)  # bytes before it were read
     waits_since: int | None = field(default=None, init=False)  # the lowest waits longest
+    payer: Spender = field(factory=spender_now, init=False)  # of what is fetched for it
 
     def __attrs_post_init__(self) -> None:
         """Begin at the beginning."""

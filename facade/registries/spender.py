@@ -7,7 +7,9 @@ that is started in it. So a device pays for all that its pull starts, even after
     with spending(payer):
         ...  # this device pays for everything that is asked of a registry from here on
 
-What nobody pays for is free: proofs in the background, for example.
+A blob that arrives for several is begun by one of them; each span of it is paid by the reader that
+it is fetched for (`arrivals/gaps.py`). What nobody pays for is free: proofs in the background, for
+example.
 """
 
 from collections.abc import Iterator
@@ -54,6 +56,11 @@ def spending(spender: Spender) -> Iterator[None]:
         yield
     finally:
         _spender.reset(token)
+
+
+def spender_now() -> Spender:
+    """Return who pays here."""
+    return _spender.get()
 
 
 def spend_request() -> None:

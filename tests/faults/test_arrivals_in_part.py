@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from attrs import define
 
 from facade.arrivals.span_download import SpanDownload
 from facade.content.source import Blob, PullInProgress
 from facade.registries.payer import FREE
+from facade.registries.spender import SpendsNothing, spending
 from facade.store.ingest_file import OwnedIngest
 from facade.store.partials import ABANDONED_SECONDS, Partials
 from facade.values.byte_range import Span
@@ -50,6 +52,43 @@ async def begun(world: World, process: Process) -> asyncio.Task[bytes | None]:
     partial = world.partial(host, BLOB, REPOSITORY)
     await eventually(lambda: come(partial, LENGTH).count > PIECE_BYTES)
     return whole
+
+
+@define
+class Account(SpendsNothing):
+    """What somebody spent."""
+
+    spent: int = 0
+
+    def spend_bytes(self, count: int) -> None:
+        """Count bytes of a body."""
+        self.spent += count
+
+
+def pull_paid_by(
+    world: World, account: Account, span: tuple[int, int] | None
+) -> asyncio.Task[bytes | None]:
+    """Pull on somebody's account."""
+    with spending(account):
+        pull = world.processes[0].pull(world.hosts["g"], REPOSITORY, BLOB, span)
+        return asyncio.create_task(pull)
+
+
+@pytest.mark.parametrize("second", [(10 * PIECE_BYTES, 16 * PIECE_BYTES), None])
+async def test_each_pays_for_what_is_fetched_for_it(
+    world: World, second: tuple[int, int] | None
+) -> None:
+    """Not whoever began the arrival, for all that others want of it."""
+    serve(world, Slow(PIECE_BYTES // 4, 0.01))
+    beginner, other = Account(), Account()
+    begun = pull_paid_by(world, beginner, (0, 3 * PIECE_BYTES))
+    await eventually(lambda: beginner.spent > 0)
+    also = pull_paid_by(world, other, second)
+    assert await begun == BLOB.content[: 3 * PIECE_BYTES]
+    assert await also == BLOB.content[slice(*second) if second else slice(None)]
+    await world.settled()
+    assert beginner.spent <= 4 * PIECE_BYTES
+    assert other.spent >= 5 * PIECE_BYTES
 
 
 async def test_what_is_there_buys_nothing_more(world: World) -> None:
