@@ -73,6 +73,9 @@ def test_each_finds_what_waits_for_them_and_what_ends_soon(
         changed = card(page, "Changed this week")
         assert "bob sent back the draft of back.example" in changed.replace("\n", " ")
         require_presentable(page)
+        page.get_by_role("link", name="The audit log of this week").click()
+        expect(page.get_by_role("table")).to_contain_text("connection.send_back")
+        page.go_back()
     with signed_in(browser, empty_plane, "alice") as page:
         waits = card(page, "Waits for you")
         assert "Sent back" in waits
