@@ -25,7 +25,7 @@ from control_plane.audit.log_reading import (
 )
 from control_plane.clock import now
 from control_plane.commands.api_client import ApiClient, Json
-from control_plane.commands.columns import Column
+from control_plane.commands.columns import Column, to_the_second
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.printing import (
     ListPrinter,
@@ -295,7 +295,7 @@ def _cells(entry: Json) -> list[object]:
     if not _is_believed(entry):
         return [entry["sequence"], None, None, None, entry["problem"], None]
     details = " ".join(f"{name}={value}" for name, value in entry["details"].items())
-    second = f"{entry['at'][: len('2030-01-31T12:00:00')]}Z"
+    second = to_the_second(entry["at"])
     return [entry["sequence"], second, entry["actor"], entry["action"], entry["about"], details]
 
 

@@ -104,3 +104,8 @@ def _cut(cell: str, width: int) -> str:
     if cell_len(cell) <= width:
         return cell
     return set_cell_size(cell, width - cell_len(CUT)).rstrip() + CUT
+
+
+def to_the_second(time: str) -> str:
+    """Return a time of an answer as tables show it: RFC 3339 in UTC, without the fraction."""
+    return f"{time[: len('2030-01-31T12:00:00')]}Z"

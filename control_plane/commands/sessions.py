@@ -3,7 +3,7 @@
 import click
 
 from control_plane.commands.api_client import ApiClient, Json
-from control_plane.commands.columns import Column
+from control_plane.commands.columns import Column, to_the_second
 from control_plane.commands.printing import ListPrinter, print_items, print_value, wide
 from control_plane.commands.running import command, say
 from control_plane.commands.short_ids import short_ids
@@ -66,8 +66,11 @@ async def who(*, wide: bool, form: OutputForm | None) -> None:
             return
         printer = ListPrinter(wide=wide)
         async for page in pages:
-            names = ("name", "sessions", "last_used_at")
-            printer.print(_WHO, [[str(each[name]) for name in names] for each in page.items])
+            rows = [
+                [each["name"], str(each["sessions"]), to_the_second(each["last_used_at"])]
+                for each in page.items
+            ]
+            printer.print(_WHO, rows)
     printer.finish("Nobody is signed in.")
 
 
@@ -119,5 +122,8 @@ async def _named(api: ApiClient, path: tuple[str, ...], text: str) -> str:
 def _print(views: list[Json], printer: ListPrinter, *, whole_ids: bool) -> None:
     ids = {} if whole_ids else short_ids([view["id"] for view in views])
     names = ("began_at", "last_used_at", "ends_at")
-    rows = [[ids.get(view["id"], view["id"]), *(view[name] for name in names)] for view in views]
+    rows = [
+        [ids.get(view["id"], view["id"]), *(to_the_second(view[name]) for name in names)]
+        for view in views
+    ]
     printer.print(_COLUMNS, rows)
