@@ -124,6 +124,7 @@ class BlobStreams:
                 expected = download.reached
                 await writer.put(chunk)
                 asked_at = time.monotonic()
+            await download.close()  # at once: of an answer that goes on, more would come meanwhile
             await writer.settle()
         except asyncio.CancelledError:
             if stream.is_left:
