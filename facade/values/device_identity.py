@@ -6,12 +6,14 @@ SANs and a missing extended key usage; this does not.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Protocol
 
 from attrs import frozen
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from facade.errors import MalformedError
@@ -85,16 +87,12 @@ class IdentityRule:
 
         `authorities`: the CAs of its verified chain.
         """
-        try:
+        with malformed_names_nobody():
             device, fleet = self._name(certificate)
             if self.kind is IdentityKind.SPIFFE and not may_issue(authorities, device):
                 raise UnidentifiedDeviceError(
                     "the URI SAN is of another SPIFFE trust domain than the CA"
                 )
-        except UnidentifiedDeviceError:
-            raise
-        except MALFORMED:  # although OpenSSL accepted it
-            raise UnidentifiedDeviceError("the certificate is malformed") from None
         return DeviceIdentity(
             id=device,
             fleet=fleet,
@@ -117,6 +115,17 @@ class IdentityRule:
         if match is None or len(uri) > MAX_DEVICE_ID_CHARACTERS:
             raise UnidentifiedDeviceError("the URI SAN does not fit the configured pattern")
         return uri, match.groupdict().get("fleet")
+
+
+@contextmanager
+def malformed_names_nobody() -> Iterator[None]:
+    """Raise `UnidentifiedDeviceError` if a name cannot be read, although OpenSSL accepted it."""
+    try:
+        yield
+    except UnidentifiedDeviceError:
+        raise
+    except (*MALFORMED, UnsupportedAlgorithm):
+        raise UnidentifiedDeviceError("the certificate is malformed") from None
 
 
 def may_authenticate_clients(certificate: x509.Certificate) -> bool:

@@ -21,6 +21,7 @@ from facade.values.authority import Authority, remembered_authority
 from facade.values.device_identity import (
     DeviceIdentity,
     UnidentifiedDeviceError,
+    malformed_names_nobody,
     may_authenticate_clients,
 )
 from facade.values.trust_domain import may_issue
@@ -83,12 +84,8 @@ class IdentityProfiles:
 
         `authorities`: the CAs of its verified chain.
         """
-        try:
+        with malformed_names_nobody():
             named = self._the_only_fit(certificate, authorities)
-        except UnidentifiedDeviceError:
-            raise
-        except (*MALFORMED, UnsupportedAlgorithm):  # although OpenSSL accepted it
-            raise UnidentifiedDeviceError("the certificate is malformed") from None
         qualified = f"{named.profile.name}/{named.value}"
         is_alone = len(self.profiles) == 1
         return DeviceIdentity(
