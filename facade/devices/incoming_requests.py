@@ -1,7 +1,8 @@
 """What came on one device's connection and is not answered yet, in its order. Parsed by aiohttp.
 
-- At most `MAX_WAITING` requests wait behind the one that is answered. The device's further bytes
-  stay in the kernel until half of them are answered.
+- At most `MAX_WAITING` requests wait behind the one that is answered, and about
+  `MAX_WAITING_BYTES`. The device's further bytes stay in the kernel until half of the requests are
+  answered; if they were long, until all are.
 - Nobody uses a request's body. Of a long one only its beginning is read.
 - Another protocol is declined by going on with this one: what follows is read as HTTP (RFC 9110
   section 7.8).
@@ -20,7 +21,9 @@ from attrs import define, field, frozen
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-MAX_WAITING: Final = 32  # requests that were sent ahead; some KiB each, and clients send few
+MAX_WAITING: Final = 32  # requests that were sent ahead; clients send few
+# Of these, with their bodies. 32 of containerd's are 22 KiB; of the longest heads, 16 MiB.
+MAX_WAITING_BYTES: Final = 128 * 1024
 MAX_REQUEST_LINE_BYTES: Final = 4096  # a pull's path is at most 665 characters
 MAX_HEADER_FIELD_BYTES: Final = 8190  # containerd sends every Accept in one field
 # `Range` alone: containers/image asks for 1,024 ranges in it, of up to 26 characters each in a blob
@@ -61,6 +64,7 @@ class IncomingRequests:
 
     _parser: HttpRequestParser | None
     _waiting: deque[IncomingRequest] = field(factory=deque, init=False)
+    _waiting_bytes: int = field(default=0, init=False)  # that came while something waits
     _is_full: bool = field(default=False, init=False)
     _is_broken: bool = field(default=False, init=False)  # what came is no HTTP
     _is_body_left: bool = field(default=False, init=False)  # a body has more than is kept of it
@@ -93,11 +97,15 @@ class IncomingRequests:
             self._is_broken = True
             self.wants_more = False
             self._waiting.append(IncomingRequest(_NO_REQUEST, EMPTY_PAYLOAD, error))
-        waiting = len(self._waiting)
-        if waiting >= MAX_WAITING:
+        self._count(len(data))
+        return len(self._waiting) - before
+
+    def _count(self, came: int) -> None:
+        """Read no more once as much waits as may."""
+        self._waiting_bytes = self._waiting_bytes + came if self._waiting else 0
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
             self._is_full = True
             self.wants_more = False
-        return waiting - before
 
     def _parse(self, parser: HttpRequestParser, data: bytes) -> None:
         is_upgraded = True
@@ -115,11 +123,15 @@ class IncomingRequests:
             return None
         taken = self._waiting.popleft()
         self._parser.message_consumed()
-        if self._is_full and len(self._waiting) <= MAX_WAITING // 2:
+        self._count(0)
+        if self._is_full and self._has_room():
             self._is_full = False
             self.wants_more = not (self._is_body_left or self._is_broken)
             self.feed(b"")  # what the parser had to leave
         return taken
+
+    def _has_room(self) -> bool:
+        return len(self._waiting) <= MAX_WAITING // 2 and self._waiting_bytes <= MAX_WAITING_BYTES
 
     def leave_body(self) -> None:
         """Read no more of the newest one's body."""

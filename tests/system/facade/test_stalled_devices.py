@@ -190,6 +190,17 @@ async def test_pipelined_requests_are_answered_in_order(facade: Facade) -> None:
         assert [*statuses, (await connection.answer()).status] == [200, 404, 200]
 
 
+async def test_long_pipelined_requests_are_all_answered(facade: Facade) -> None:
+    """Each is 47 KiB: of so many that come together, only some are read at once."""
+    fields = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 8000) for number in range(6))
+    async with raw_connection(facade.device()) as connection:
+        sending = asyncio.ensure_future(
+            connection.send(32 * request_bytes(b"/v2/", headers=fields))
+        )
+        assert [(await connection.answer()).status for _ in range(32)] == [200] * 32
+        await sending
+
+
 async def test_a_half_closed_connection_ends_and_looks_like_no_whole_answer(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
 ) -> None:

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 from aiohttp.base_protocol import BaseProtocol
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from facade.devices.device_connection import MAX_HEAD_BYTES
 from facade.devices.incoming_requests import (
     MAX_BODY_BYTES,
+    MAX_HEADER_FIELDS,
     MAX_WAITING,
+    MAX_WAITING_BYTES,
     IncomingRequest,
     IncomingRequests,
 )
@@ -83,6 +86,46 @@ def test_no_more_than_the_bound_wait(loop: asyncio.AbstractEventLoop) -> None:
         assert incoming.take() is not None
     assert not incoming.wants_more  # filled up again at once, by what came before
     assert len([*taken(incoming)]) == 10 * MAX_WAITING - MAX_WAITING // 2
+    assert incoming.wants_more
+
+
+def with_body(size: int) -> bytes:
+    """Return a request with a body, which nobody uses."""
+    return request_bytes(b"/0", headers=b"Content-Length: %d\r\n" % size) + bytes(size)
+
+
+def with_fields(count: int) -> bytes:
+    """Return a request with so many fields of nearly the greatest length."""
+    fields = (b"X-%d: %b\r\n" % (number, b"x" * 8000) for number in range(count))
+    return request_bytes(b"/0", headers=b"".join(fields))
+
+
+@given(
+    requests=st.lists(
+        st.one_of(
+            st.builds(with_body, st.integers(1, MAX_BODY_BYTES)),
+            st.builds(with_fields, st.integers(0, MAX_HEADER_FIELDS - 1)),
+        ),
+        min_size=1,
+        max_size=MAX_WAITING,
+    ),
+    piece=st.integers(1024, 16 * 1024),
+)
+@example(requests=[with_body(MAX_BODY_BYTES)] * MAX_WAITING, piece=16 * 1024)
+@example(requests=[with_fields(MAX_HEADER_FIELDS - 1)] * MAX_WAITING, piece=16 * 1024)
+def test_no_more_bytes_than_the_bound_wait(
+    loop: asyncio.AbstractEventLoop, requests: list[bytes], piece: int
+) -> None:
+    """However long the requests are; each is answered nevertheless."""
+    incoming, sent, answered = begun(loop), b"".join(requests), 0
+    while sent:
+        read = 0
+        while sent and incoming.wants_more:
+            incoming.feed(sent[:piece])
+            sent, read = sent[piece:], read + piece
+        assert read <= MAX_HEAD_BYTES + MAX_WAITING_BYTES + piece
+        answered += len([*taken(incoming)])
+    assert answered == len(requests)
     assert incoming.wants_more
 
 
