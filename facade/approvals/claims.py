@@ -9,7 +9,7 @@ and the liftings, because a lifting that is not believed cuts a device off.
 """
 
 from collections.abc import Container
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -72,11 +72,16 @@ def _claim(document: dict[str, Any], expires_at: str | None) -> ServingClaim:
     sealed_to = (
         None if secret is None else SealedTo(_text(secret["key_id"]), _text(secret["suite"]))
     )
-    end = end_of(None if expires_at is None else datetime.fromisoformat(_text(expires_at)))
+    end = end_of(None if expires_at is None else _moment(_text(expires_at)))
     place = ClaimedPlace(
         _text(document["host"]), _text(document.get("repository_prefix", WHOLE_HOST))
     )
     return ServingClaim(place, Counted(sealed_to, end))
+
+
+def _moment(text: str) -> datetime:
+    """Return a time that UTC has a name for: by other clocks, the last year ends later."""
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _text(value: object) -> str:

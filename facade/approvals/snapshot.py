@@ -199,6 +199,7 @@ class Snapshot:
     ) -> None:
         """Take in what the state folder remembers, including the generation of a refused row."""
         subject = candidate.row.subject
+        self._forget_claim(subject)  # in a file without its key, a subject may have several rows
         verified = isinstance(candidate, VerifiedRow)
         self._remembered[subject] = RememberedStatement(
             candidate.row.stored, generation, verified=verified
@@ -216,6 +217,8 @@ class Snapshot:
     ) -> None:
         """Take in what the state folder remembers, to be verified before it is first served by."""
         subject, claim = unverified.row.subject, unverified.claim
+        self._forget_claim(subject)
+        self._replace_connection(subject, None)
         self._remembered[subject] = RememberedStatement(
             unverified.row.stored, generation, withdrawn=withdrawn, verified=False
         )

@@ -1,15 +1,15 @@
 """What a row claims before it is verified, against what it says once it is."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
 import orjson
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facade.approvals.claims import ClaimedPlace, EndClaim, ServingClaim, claim_of
-from facade.approvals.connection_census import counted
+from facade.approvals.claims import ClaimedPlace, EndClaim, RowClaim, ServingClaim, claim_of
+from facade.approvals.connection_census import ConnectionCensus, counted
 from facade.approvals.connection_index import WHOLE_HOST
 from facade.approvals.verified_row import StatementRow, VerifiedRow, verify_row
 from shared.keys import key_id
@@ -89,15 +89,34 @@ def test_any_json_claims_something_or_nothing(
         read(orjson.dumps(value))
 
 
+@given(moment=st.datetimes(timezones=st.just(UTC)), hours=st.integers(-23, 23))
+@example(moment=datetime(9999, 12, 31, 23, tzinfo=UTC), hours=-23)
+@example(moment=datetime(1, 1, 1, tzinfo=UTC), hours=23)
+def test_whatever_end_is_claimed_can_be_counted(moment: datetime, hours: int) -> None:
+    """By a clock west of ours, the year 9999 ends in a year that has no name."""
+    said = f"{moment.replace(tzinfo=None).isoformat()}{hours:+03}:00"
+    document = orjson.dumps({"host": "registry.example"}).decode()
+    claim = read(orjson.dumps({"document": document, "expires_at": said}))
+    census = ConnectionCensus()
+    if isinstance(claim, ServingClaim):
+        census.add(claim.counted)
+    for now in (datetime(1970, 1, 1, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC)):
+        end = census.next_end(now)
+        assert end is None or end > now
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_claim_something_or_nothing(payload: bytes) -> None:
     """A disk that rots, or whoever writes in the folder."""
     read(payload)
 
 
-def read(payload: bytes) -> None:
-    """Look into a row with this payload."""
+def read(payload: bytes) -> RowClaim | None:
+    """Return what an approval with this payload claims; a row of another type claims nothing."""
     stored = attrs.evolve(WRITER.sign(WRITER.approval("registry.example")), payload=payload)
-    for kind in (ConnectionApproval.TYPE, "connection-approval/2", ""):
-        row = StatementRow("connection/x", StoredStatement(kind, stored.key_id, payload, b""))
-        assert claim_of(row, KEYS) is None or kind == ConnectionApproval.TYPE
+    approval, *others = (
+        StatementRow("connection/x", StoredStatement(kind, stored.key_id, payload, b""))
+        for kind in (ConnectionApproval.TYPE, "connection-approval/2", "")
+    )
+    assert [claim_of(each, KEYS) for each in others] == [None, None]
+    return claim_of(approval, KEYS)

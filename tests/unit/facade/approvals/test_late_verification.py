@@ -234,6 +234,25 @@ def test_many_rows_that_claim_one_place_hold_nobody_up() -> None:
     assert [each.id for each in answers[3]] == [genuine.connection_id]
 
 
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("grants", [True, False], ids=["another approval", "a revocation"])
+def test_of_two_rows_of_one_subject_the_last_holds(how: str, *, grants: bool) -> None:
+    """Whoever writes in the state folder can take the key of its table away."""
+    early, late = Snapshot(), Snapshot()
+    first = WRITER.sign(approval(0, 7))
+    last = WRITER.sign(statement(SUBJECTS[0], 8, grants=grants, by="carol"))
+    for stored, done in ((first, "genuine"), (last, how), (last, how), (first, how)):
+        row = tampered(StatementRow(SUBJECTS[0], stored), done)
+        early.restore(verified(row), 7, withdrawn=False)
+        restore(late, row, 7, withdrawn=False)
+    answers = [each.connections_covering(HOST, REPOSITORIES[0]) for each in (early, late)]
+    assert answers[0] == answers[1]
+    for unverified in late.some_unverified(9):
+        late.settle(unverified.verified())
+    assert late.unverified == 0
+    assert late.census.serving(NOW) == early.census.serving(NOW)
+
+
 @pytest.fixture
 def state_file(tmp_path: Path) -> Iterator[StateFile]:
     """An open state file."""
