@@ -200,6 +200,8 @@ class _ConnectionReader:
                 self.whole.wrong((*self.way, name, *inner), detail)
 
             found = parse_reference(self.value[name], wrong)
+        if provider not in list(Provider):
+            return found  # that is told already; which secret is needed is not known without it
         needed = _needed_reference(provider, has_username="username" in self.value)
         for name in given:
             if name != needed:

@@ -135,6 +135,14 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("provider", ["", "provider: harbor, "])
+def test_without_a_known_provider_no_secret_is_called_wrong(provider: str) -> None:
+    """Which secret is needed depends on the provider, so only the provider is wrong."""
+    reference = "tokenFrom: {env: A, version: 1}"
+    found = refused(f"connections: {{a: {{host: ghcr.io, {provider}username: r, {reference}}}}}")
+    assert [each.split(": ")[1] for each in found] == ["/connections/a/provider"]
+
+
 def test_two_names_cannot_have_one_place() -> None:
     """However the host is spelled; the later one would win silently."""
     one = "{host: docker.io, provider: static}"
