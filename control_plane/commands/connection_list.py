@@ -11,7 +11,12 @@ from control_plane.commands.short_ids import short_ids
 _REGISTRY: Final = Column("REGISTRY", least=16)
 _AS: Final = Column("AS", least=4)  # the longest usual hosts (ECR's) leave no more room
 _PROBLEM: Final = Column("PROBLEM", least=12, colour=problem_colour)
-_COLOURS: Final = {"approved": "green", "pending": "yellow", "not served": "red"}
+_COLOURS: Final = {
+    "approved": "green",
+    "pending": "yellow",
+    "sent back": "yellow",
+    "not served": "red",
+}
 
 
 def status_colour(cell: str) -> str | None:
@@ -80,7 +85,18 @@ def is_served(view: Json) -> bool:
 
 
 def _status(view: Json) -> str:
-    """Return the status; what was approved but is not served is not called approved."""
+    """Return the status, and what waits beside it.
+
+    What was approved but is not served is not called approved, and a draft that an approver sent
+    back does not wait for one.
+    """
+    if view["draft"]:
+        waits = "sent back" if view["draft"].get("sent_back") else "draft"
+        return f"{_own_status(view)}+{waits}"
+    return "sent back" if view.get("sent_back") else _own_status(view)
+
+
+def _own_status(view: Json) -> str:
     return str(view["status"]) if is_served(view) else "not served"
 
 
@@ -96,7 +112,7 @@ def _rows(
         cells = {
             "ID": ids.get(view["id"], view["id"]),
             "REGISTRY": place_of(view),
-            "STATUS": _status(view) + ("+draft" if view["draft"] else ""),
+            "STATUS": _status(view),
             "AS": identity_of(view),
             "PROVIDER": view["provider"],
             "CONNECTED BY": called(view, view["connected_by"]) if view["connected_by"] else None,

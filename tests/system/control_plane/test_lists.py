@@ -69,6 +69,24 @@ async def test_a_list_is_one_line_a_connection_at_80_columns(own_plane: ControlP
         assert whole in wide
 
 
+async def test_a_draft_that_was_sent_back_is_not_shown_as_waiting() -> None:
+    """It waits for whoever made it, and not for an approver; so it is beside what serves."""
+    back = {"by": "bob", "at": "2026-11-29T00:00:00.000Z", "comment": "only team/**"}
+    views = [
+        view("a.example", status="pending", sent_back=back),
+        view("b.example", draft={"sent_back": back}),
+        view("c.example", draft={"sent_back": None}),
+        view("d.example", status="pending", sent_back=None),
+    ]
+    listed = await simulated(views, "connections", "list")
+    assert [line.split(maxsplit=2)[2] for line in rows(listed.output)] == [
+        "sent back           anonymous",
+        "approved+sent back  anonymous",
+        "approved+draft      anonymous",
+        "pending             anonymous",
+    ]
+
+
 async def test_what_does_not_fit_is_cut_at_a_terminal_alone(host: str) -> None:
     """A prefix of 250 characters, a host of 253; piped, and with --wide, they are whole."""
     long = ".".join(["x" * 60] * 4)
