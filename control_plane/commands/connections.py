@@ -57,6 +57,7 @@ for each in (add, check, edit, rotate, discard, review, approve, send_back, hist
     examples=(
         "control-plane connections list",
         "control-plane connections list --status pending",
+        "control-plane connections list --host ghcr.io",
         "control-plane connections list --all --wide",
     ),
 )
@@ -68,6 +69,7 @@ for each in (add, check, edit, rotate, discard, review, approve, send_back, hist
     type=click.Choice([each.value for each in Provider]),
     help="Of this provider alone.",
 )
+@click.option("--host", help="Of this host alone, with whatever prefix.")
 @click.option("--problem", is_flag=True, help="Those alone that have a problem.")
 @click.option(
     "--expires-before", help="Whose approval or credential ends before 2030-01-31T12:00:00Z, say."
@@ -96,7 +98,8 @@ async def list_connections(
         raise click.UsageError("give --status or --all, not both")
     query = {name: value for name, value in wanted.items() if value is not None}
     query |= {"problem": "true"} if problem else {}
-    chosen = Chosen(status, with_revoked=with_revoked or form is not None)
+    query |= {"status": status} if status else {}
+    chosen = Chosen(with_revoked=with_revoked or form is not None or status is not None)
     async with ApiClient.open(settings(ClientSettings)) as api:
         if watch:
             await until_interrupted(_watch_list(api, query, chosen, ListPrinter(wide=wide), form))
@@ -109,7 +112,7 @@ async def list_connections(
         await print_connections(pages, printer)
     left_out = chosen.left_out
     of = f" of the status {status}" if status else " but revoked ones" if left_out else ""
-    of += " that fit" if query else ""
+    of += " that fit" if query.keys() - {"status"} else ""
     printer.finish(f"There are no connections{of}.")
     if left_out:
         say(f"{left_out} revoked {'one is' if left_out == 1 else 'ones are'} left out: --all")
@@ -136,9 +139,8 @@ async def _watch_list(
 
 @define
 class Chosen:
-    """Leaves unwanted connections out of pages, and counts the revoked ones among them."""
+    """Leaves revoked connections out of pages unless they are wanted, and counts them."""
 
-    _status: str | None
     _with_revoked: bool
     left_out: int = 0
 
@@ -148,8 +150,6 @@ class Chosen:
             yield evolve(page, items=[view for view in page.items if self._is_wanted(view)])
 
     def _is_wanted(self, view: Json) -> bool:
-        if self._status:
-            return bool(view["status"] == self._status)
         is_left_out = view["status"] == Status.REVOKED and not self._with_revoked
         self.left_out += is_left_out
         return not is_left_out

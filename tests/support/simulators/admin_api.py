@@ -93,6 +93,7 @@ class AdminApi:
             for view in self.views
             if view["host"] == query.get("host", view["host"])
             and view["id"].startswith(query.get("id", ""))
+            and view["status"] == query.get("status", view["status"])
         ]
         limit, start = int(query.get("limit", "50")), int(query.get("cursor", "0"))
         self.limits.append(limit)
