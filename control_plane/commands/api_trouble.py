@@ -3,6 +3,7 @@
 It shows no text of a library's exception, and nothing of a certificate or an answer.
 """
 
+import os
 import ssl
 from pathlib import Path
 from typing import Final
@@ -37,8 +38,7 @@ def _cause(error: Exception, url: str, ca_file: Path | None) -> str:
         case aiohttp.ClientSSLError():
             cause = _tls_cause(error.os_error)
         case aiohttp.ClientConnectorError():
-            reason = error.os_error.strerror or "no connection"
-            cause = f"{reason.lower()}; does it run there?"
+            cause = f"{_why_not_connected(error.os_error)}; does it run there?"
         case TimeoutError():
             cause = "it took too long"
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
@@ -52,6 +52,11 @@ def _cause(error: Exception, url: str, ca_file: Path | None) -> str:
         case _:
             cause = "the connection failed"
     return cause
+
+
+def _why_not_connected(error: OSError) -> str:
+    """Return the system's words: those of asyncio are its function's name and a tuple."""
+    return os.strerror(error.errno).lower() if error.errno else "no connection"
 
 
 def _certificate_cause(error: Exception, ca_file: Path | None) -> str:

@@ -85,7 +85,9 @@ async def test_a_certificate_that_is_not_trusted(
 
 async def test_what_is_no_control_plane_is_said() -> None:
     """Nothing there, no TLS, TLS, no HTTP, a cut answer, another service, no such name."""
-    assert "does it run there?" in (await listed(f"http://127.0.0.1:{free_port()}")).words
+    url = f"http://127.0.0.1:{free_port()}"
+    refused = f"no answer from the control plane at {url}: connection refused; does it run there?"
+    assert refused in (await listed(url)).words
     assert "does not resolve" in (await listed("http://no-such-host.invalid:8080")).words
     html = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"
     for content, words in (
