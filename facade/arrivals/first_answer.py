@@ -164,8 +164,7 @@ def _want_of(length: int, first: ByteRanges | None) -> Want:
         if first is not None:
             (span, *_) = first.spans(length)
             end = aligned_end(span.end, length)
-            is_open = first.is_open
-            return Want(span.first, end, Ends.WITH_ITS_BYTES, is_all=False, is_open=is_open)
+            return Want(span.first, end, Ends.WITH_ITS_BYTES, is_all=False, is_open=span.is_open)
     return Want.whole(length)
 
 

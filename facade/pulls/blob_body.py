@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from facade.answers.multipart_ranges import MultipartRanges
 from facade.arrivals.arrival import ArrivalEndedError
@@ -77,7 +77,6 @@ async def blob_body(
     if len(spans) > 1:
         return _of_parts(response, MultipartRanges.of(spans, OCTET_STREAM), blob, turns)
     (span,) = spans
-    span = evolve(span, is_open=ranges is not None and ranges.is_open)
     response.headers["Content-Range"] = span.content_range
     response.content_length = span.count
     return _of_part(await blob.part(span), SeveralRanges.ONE if several else None)

@@ -80,26 +80,22 @@ class ByteRanges:
         """What is answered first of it."""
         return ByteRanges(self.asked[:1])
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it is one range that names no end: nobody knows how much of it is wanted."""
-        ((first, last), *others) = self.asked
-        return first is not None and last is None and not others
-
     def spans(self, length: int) -> "Spans":
         """Return the satisfiable ones of a blob of this length; raise `UnsatisfiableRangeError`."""
-        firsts, counts = array(_U64), array(_U64)
+        firsts, counts, open_ = array(_U64), array(_U64), set[int]()
         for first, last in self.asked:
             if first is None:
                 begin, end = max(0, length - (last or 0)), length
             else:
                 begin, end = first, length if last is None else min(last + 1, length)
             if begin < end:
+                if first is not None and last is None:
+                    open_.add(len(firsts))
                 firsts.append(begin)
                 counts.append(end - begin)
         if not firsts:
             raise UnsatisfiableRangeError(length)
-        return Spans(length, firsts, counts)
+        return Spans(length, firsts, counts, frozenset(open_))
 
 
 def _parsed(range_spec: str) -> tuple[int | None, int | None] | None:
@@ -146,6 +142,7 @@ class Spans:
     length: int  # of the whole blob
     _firsts: "array[int]"
     _counts: "array[int]"
+    _open: frozenset[int]  # the places of those that name no end
 
     def __len__(self) -> int:
         """How many there are."""
@@ -153,13 +150,15 @@ class Spans:
 
     def __iter__(self) -> Iterator[Span]:
         """Give each of them."""
-        for first, count in self.numbers():
-            yield Span(first, count, self.length)
+        for place in range(len(self)):
+            yield self._at(place)
 
     def some(self, place: int, count: int) -> list[Span]:
         """Return so many of them from a place on, or fewer at the end."""
-        places = range(place, min(place + count, len(self)))
-        return [Span(self._firsts[each], self._counts[each], self.length) for each in places]
+        return [self._at(each) for each in range(place, min(place + count, len(self)))]
+
+    def _at(self, place: int) -> Span:
+        return Span(self._firsts[place], self._counts[place], self.length, place in self._open)
 
     def numbers(self) -> Iterator[tuple[int, int]]:
         """Give the first byte and the count of each."""

@@ -46,7 +46,8 @@ def parsed(header: str) -> ByteRanges:
 )
 def test_one_range_is_one_span(header: str, first: int, count: int) -> None:
     """What is behind the end is cut off; empty elements of the list do not count."""
-    assert list(parsed(header).spans(LENGTH)) == [Span(first, count, LENGTH)]
+    (span,) = parsed(header).spans(LENGTH)
+    assert (span.first, span.count, span.length) == (first, count, LENGTH)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,14 @@ def test_each_range_is_a_span_of_its_own_in_the_order_asked() -> None:
     assert [(span.first, span.count) for span in spans] == [(50, 10), (0, 2), (2, 2), (95, 5)]
     assert len(spans) == 4
     assert not spans.is_wasteful
+
+
+def test_which_of_them_name_no_end_is_known() -> None:
+    """Of each, by its place among those that are answered: another one may have the same bytes."""
+    spans = parsed("bytes=200-,0-1,90-,90-99").spans(LENGTH)
+    assert [span.is_open for span in spans] == [False, True, False]
+    assert spans.some(1, 2) == list(spans)[1:]
+    assert not any(span.is_open for span in parsed("bytes=0-1,-10").spans(LENGTH))
 
 
 def test_what_is_behind_the_end_is_left_out() -> None:
