@@ -22,10 +22,6 @@ from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 QUIET_SECONDS: Final = 2.0  # without a byte; then it is asked once
 
 
-class MistoldTotalError(UnexpectedAnswerError):
-    """The registry tells another length for a range than for the whole."""
-
-
 @define(eq=False)
 class DoubtedLength:
     """The length of one arriving blob. For one event loop."""
@@ -39,7 +35,7 @@ class DoubtedLength:
     _come_at: float = field(factory=time.monotonic, init=False)
 
     def look(self, come: int, *, is_waited_for: bool) -> None:
-        """Ask if nothing has come for long. Raises `MistoldTotalError` if the answer has said so.
+        """Ask if nothing has come for long. Raises `UnexpectedAnswerError` if it is another one.
 
         `come`: bytes of the blob, up to now.
         """
@@ -70,7 +66,7 @@ class DoubtedLength:
             ) as answer:
                 told = answer.content_length if answer.is_plain else None
         if told not in (None, self._length):
-            raise MistoldTotalError("the registry tells another length for a range")
+            raise UnexpectedAnswerError("the registry tells another length for a range")
 
     def note(self, failure: Exception) -> None:
         """Remember that it was wrong, if an arrival failed that would have been right otherwise."""
