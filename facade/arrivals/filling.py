@@ -151,6 +151,7 @@ class Filling:
     def _begin_streams(self) -> None:
         """Begin to fetch what is wanted now."""
         if not self._has_ranges:
+            self._widening.narrow()
             self._go_on_whole()
             return
         most = 1 if self._one_at_a_time else MAX_STREAMS
@@ -169,9 +170,11 @@ class Filling:
             with spending(segment.payer):
                 self._streams.start(BlobStream(self.span(segment)))
         whole = next((want for want in wants if want.needs_all), None)
-        if whole is not None and not self._progress.is_left:
-            with spending(whole.payer):
-                self._widen()
+        if whole is None or self._progress.is_left:
+            self._widening.stop_waiting()
+            return
+        with spending(whole.payer):
+            self._widen()
 
     def _widen(self) -> None:
         """Begin further streams for the whole, as many as pay."""

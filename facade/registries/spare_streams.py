@@ -40,6 +40,11 @@ class SpareStreams:
         """Whether answers of this registry did not fit each other a short while ago."""
         return self._clock() < self._doubted_until
 
+    @property
+    def waiting(self) -> int:
+        """How many blobs wait for a place."""
+        return sum(map(len, self._waiting.values()))
+
     def doubt(self) -> None:
         """Note that an answer did not fit the others of its blob."""
         self._doubted_until = self._clock() + DOUBTED_SECONDS
