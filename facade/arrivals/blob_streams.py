@@ -12,7 +12,7 @@ from functools import partial
 from attrs import define, field
 
 from facade.arrivals.arrival import Progress
-from facade.arrivals.gaps import ALIGNED_BYTES, Segment
+from facade.arrivals.gaps import ALIGNED_BYTES, Fetched, Segment
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.hash_along import HashAlong
 from facade.arrivals.ingest_writer import IngestWriter
@@ -78,6 +78,13 @@ class BlobStreams:
                 stream.download.end = segment.first
                 return stream.download.reached < segment.first
         return segment.cut is None
+
+    def is_being_cut(self, download: Fetched | None) -> bool:
+        """Tell whether another stream will take over what a stream has before it, once it begins.
+
+        Until then nobody else may: they would bring the same.
+        """
+        return download is not None and any(each.cuts is download for each in self.running)
 
     def take_ended(self) -> list[tuple[BlobStream, Failed | None]]:
         """Return the streams that have ended since it was asked last, with how they failed."""

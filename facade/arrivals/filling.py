@@ -193,7 +193,7 @@ class Filling:
                 self._widening.segment_bytes(self._left),
                 self._widening.least_segment,
             )
-            if segment is None:
+            if segment is None or self._streams.is_being_cut(segment.cut):
                 self._widening.stop_waiting()
                 return
             needs_place = any(not each.has_place for each in running)

@@ -16,6 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Holds, InTurn, Ranged
 
 SLOW = Ranged(piece_bytes=PIECE_BYTES // 8, pause_seconds=0.05)  # eight seconds for the blob
+LATE = Ranged(piece_bytes=2 * LENGTH, pause_seconds=0.3)  # each answer comes at once, but late
 
 
 @pytest.fixture
@@ -69,3 +70,13 @@ async def test_a_blob_of_which_the_registry_gives_the_whole_keeps_no_place(world
     assert spare.taken == 0
     holds.gate.set()
     assert await whole == BLOB.content
+
+
+async def test_several_streams_that_begin_late_take_over_different_spans(world: World) -> None:
+    """Only one at a time takes from the same stream: until it begins, that one goes on."""
+    serve(world, InTurn((SLOW, LATE)))
+    pull = world.processes[0].pull(world.hosts["g"], REPOSITORY, BLOB, None)
+    assert await pull == BLOB.content
+    asked = [request.header("Range") for request in world.hosts["g"].simulator.pulls]
+    assert len(asked) > 2
+    assert len(asked) == len(set(asked))
