@@ -58,7 +58,7 @@ PROBLEMS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
     "TooManyRequests": (
         HTTPStatus.TOO_MANY_REQUESTS,
         (
-            "Too many checks, or too many refused logins from this address; Retry-After says when"
+            "Too many checks, sign-outs, or refused logins from this address; Retry-After says when"
             " to come again."
         ),
     ),

@@ -48,7 +48,8 @@ from shared.statement import operator_subject
 from shared.structured_log import get_logger
 
 SIGN_INS: Final = 60  # of one operator at once: each leaves an entry in the log when it ends
-SIGN_INS_PER_SECOND: Final = 0.5
+SIGN_OUTS: Final = 60  # of all of one's own sessions, at once: each leaves an entry in the log
+PER_SECOND: Final = 0.5  # of each beyond
 PROVIDER: Final = "single sign-on"  # the actor of entries about what the provider tells
 
 _log = get_logger("control_plane.sessions")
@@ -74,7 +75,8 @@ class Sessions:
     _acts: Acts
     _store: SessionStore
     _ended: EndedSessions
-    _pace: RateLimit
+    _sign_ins: RateLimit
+    _sign_outs: RateLimit
     _sign_on: str | None  # the present settings of single sign-on, by their hash
 
     @classmethod
@@ -88,11 +90,12 @@ class Sessions:
         sign_on: str | None,
     ) -> Self:
         """Return the sessions that a database and its audit log know of."""
-        pace = RateLimit(
-            time.monotonic, burst=SIGN_INS, per_second=SIGN_INS_PER_SECOND, what="sign-ins"
+        ins, outs = (
+            RateLimit(time.monotonic, burst=burst, per_second=PER_SECOND, what=what)
+            for burst, what in ((SIGN_INS, "sign-ins"), (SIGN_OUTS, "sign-outs"))
         )
         store, ended = SessionStore(chain.database), EndedSessions()
-        return cls(seal, authenticator, chain, acts, store, ended, pace, sign_on)
+        return cls(seal, authenticator, chain, acts, store, ended, ins, outs, sign_on)
 
     async def begin(
         self,
@@ -107,7 +110,7 @@ class Sessions:
         of single sign-on are others. Raises `TooManyRequestsError` if one operator signs in without
         end.
         """
-        self._pace.take(operator.name)
+        self._sign_ins.take(operator.name)
         session = Session.begin(
             operator,
             self._chain.clock(),
@@ -172,7 +175,11 @@ class Sessions:
         await self._end_in_any_case(EndingAct.SIGN_OUT, about, details, actor)
 
     async def sign_out_everywhere(self, actor: AuthenticatedOperator) -> None:
-        """End every session of the actor that has begun."""
+        """End every session of the actor that has begun.
+
+        Raises `TooManyRequestsError` if one operator does it without end: a viewer may.
+        """
+        self._sign_outs.take(actor.name)
         about = operator_subject(actor.name)
         await self._end_in_any_case(EndingAct.SIGN_OUT, about, {}, actor)
 

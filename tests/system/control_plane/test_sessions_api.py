@@ -4,6 +4,7 @@ Each test has an operator of its own, so that no other test's sessions end.
 """
 
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import asyncpg
 import pytest
 from attrs import frozen
 
+from control_plane.sessions.sessions import SIGN_OUTS
 from tests.support.console_client import ConsoleClient, Page, console_client
 from tests.support.control_plane import Answer, ControlPlane, Json, Operator
 from tests.support.shell import ran
@@ -117,6 +119,22 @@ async def test_an_operator_ends_one_session_and_then_all(sign_in: SignIn) -> Non
         assert (await eve.client.call("DELETE", OWN)).status == 204
     assert (await eve.going_on(), await eve.listed()) == ([False] * 3, [])
     assert await mallory.going_on() == [True]
+
+
+async def test_nobody_fills_the_audit_log_with_sign_outs(
+    sign_in: SignIn, plane: ControlPlane
+) -> None:
+    """Each leaves an entry, and a viewer may make no other: so there is a bound, for each alone."""
+    eve, mallory = await sign_in(1), await sign_in(1)
+    answers = [await mallory.client.call("DELETE", OWN) for _ in range(SIGN_OUTS + 20)]
+    assert Counter(each.status for each in answers[:SIGN_OUTS]) == {204: SIGN_OUTS}
+    refused = [each for each in answers[SIGN_OUTS:] if each.status != 204]
+    assert {each.status for each in refused} == {429}
+    require_documented("DELETE", OWN, refused[0])
+    assert refused[0].json["detail"] == "too many sign-outs; come again later"
+    entries = [each for each in await plane.client("root").audit() if each["actor"] == mallory.name]
+    assert len(entries) == len(answers) - len(refused)
+    assert (await eve.client.call("DELETE", OWN)).status == 204
 
 
 async def test_an_admin_ends_anybodys_and_the_audit_log_says_so(
