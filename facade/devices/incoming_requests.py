@@ -82,7 +82,7 @@ class IncomingRequests:
             max_field_size=MAX_RANGE_FIELD_BYTES,
             max_headers=MAX_HEADER_FIELDS,
             auto_decompress=False,
-            max_msg_queue_size=MAX_WAITING,
+            max_msg_queue_size=1,  # it stops behind each
         )
         return cls(parser)
 
@@ -108,21 +108,26 @@ class IncomingRequests:
             self.wants_more = False
 
     def _parse(self, parser: HttpRequestParser, data: bytes) -> None:
-        is_upgraded = True
-        while is_upgraded:
-            messages, is_upgraded, data = parser.feed_data(data)
+        """Parse one request after the other, so that those before a malformed one are known."""
+        while True:
+            messages, is_upgraded, rest = parser.feed_data(data)
             for message, body in messages:
                 self._waiting.append(IncomingRequest(message, body))
-                self.is_newest_whole = not is_upgraded and body is EMPTY_PAYLOAD
+                self.is_newest_whole = body is EMPTY_PAYLOAD
+            parser.message_consumed()
             if is_upgraded:
                 parser.set_upgraded(False)
+                self.is_newest_whole = False
+            is_all = not (data or messages or is_upgraded)
+            if not rest and (is_all or self._is_body_left or len(self._waiting) >= MAX_WAITING):
+                return  # what is left waits in the parser
+            data = rest
 
     def take(self) -> IncomingRequest | None:
         """Return the next one, if one waits."""
         if not self._waiting or self._parser is None:
             return None
         taken = self._waiting.popleft()
-        self._parser.message_consumed()
         self._count(0)
         if self._is_full and self._has_room():
             self._is_full = False

@@ -172,6 +172,30 @@ def test_behind_what_is_no_http_nothing_is_read(loop: asyncio.AbstractEventLoop)
     assert not incoming.wants_more
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [b"nonsense\r\n\r\n", request_bytes(b"/2", headers=b"Content-Length: x\r\n")],
+    ids=["no request", "a wrong length"],
+)
+def test_what_came_before_it_in_the_same_piece_is_answered(
+    loop: asyncio.AbstractEventLoop, behind: bytes
+) -> None:
+    """So an answer does not depend on how a network cuts what was sent."""
+    incoming = begun(loop)
+    assert incoming.feed(with_body(7) + request_bytes(b"/1") + behind) == 3
+    paths = [(one.message.path, one.refused is None) for one in taken(incoming)]
+    assert paths == [("/0", True), ("/1", True), ("/", False)]
+
+
+def test_whoever_closes_is_answered_first(loop: asyncio.AbstractEventLoop) -> None:
+    """Whatever they send behind it (RFC 9112 section 9.6)."""
+    incoming = begun(loop)
+    incoming.feed(request_bytes(b"/0", headers=b"Connection: close\r\n") + request_bytes(b"/1"))
+    last, refused = taken(incoming)
+    assert (last.message.path, last.message.should_close, last.refused) == ("/0", True, None)
+    assert refused.refused is not None
+
+
 def test_another_protocol_is_declined(loop: asyncio.AbstractEventLoop) -> None:
     """HTTP goes on behind it, in the same piece or in a later one."""
     incoming = begun(loop)
