@@ -203,13 +203,20 @@ class Sessions:
 
     async def end_of_person(self, person: str, *, began_by: datetime) -> None:
         """End every session of a person that had begun by a time: the provider logged them out."""
-        details = {BEGAN_BY: format_time(began_by)}
+        details = {BEGAN_BY: self._until(began_by)}
         await self._logged_out(operator_subject(person), details)
 
     async def end_of_provider(self, provider_session: str, *, began_by: datetime) -> None:
         """End every session that hung on a session of the OpenID provider by a time."""
-        details = {PROVIDER_SESSION: provider_session, BEGAN_BY: format_time(began_by)}
+        details = {PROVIDER_SESSION: provider_session, BEGAN_BY: self._until(began_by)}
         await self._logged_out(f"{PROVIDER_SESSION}/{provider_session}", details)
+
+    def _until(self, began_by: datetime) -> str:
+        """Return until when what began is ended, by our clock: what begins later goes on.
+
+        The provider's may be ahead, and whoever was logged out signs in again.
+        """
+        return format_time(min(began_by, self._chain.clock()))
 
     async def _logged_out(self, about: str, details: Mapping[str, str]) -> None:
         """End what the provider logged out; the same told again leaves no second entry."""

@@ -284,6 +284,8 @@ async def test_a_logout_token_is_the_providers(simulated: Simulated) -> None:
     call = simulated.plane.client(None, token=provider.access_token())
     assert "logged its person out" in (await call.call("GET", "/v1/me")).json["detail"]
     assert str(Person(provider.issuer, "ada")) in simulated.plane.log.read_text()
+    await simulated.come_back(iat=now + 20)  # by the provider's clock, which is ahead
+    assert (await console.get("/console/")).status == 200
 
 
 async def test_a_session_lasts_no_longer_than_the_settings_it_was_begun_under(
