@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from io import BytesIO
@@ -69,6 +69,14 @@ _OPTIONS: Final = {
     "secret_label": "--secret-label",
     "credential_expires_at": "--credential-expires-at",
     "set_name": "--set-name",
+}
+
+
+# The options of lists, by the query's parameters.
+_LIST_OPTIONS: Final = {
+    "host": "--host",
+    "search": "--search",
+    "expires_before": "--expires-before",
 }
 
 
@@ -199,10 +207,10 @@ class ApiClient:
                 body_of_answer = await _body(response)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ApiUnreachableError(why_no_answer(error, self._url, self._ca_file)) from None
-        answer = self._answer(response, body_of_answer, path[0])
+        answer = self._answer(response, body_of_answer, path)
         return TaggedAnswer(answer, response.headers.get("ETag"))
 
-    def _answer(self, response: aiohttp.ClientResponse, body: bytes, asked_for: str) -> Json:
+    def _answer(self, response: aiohttp.ClientResponse, body: bytes, path: Sequence[str]) -> Json:
         if response.status == HTTPStatus.NO_CONTENT:
             return {}
         try:
@@ -217,7 +225,7 @@ class ApiClient:
             seconds = _seconds(response.headers.get("Retry-After", ""))
             advice = next_step(
                 response.status,
-                asked_for,
+                path,
                 is_login=self._is_login,
                 retry_after_seconds=seconds,
             )
@@ -267,7 +275,8 @@ def _words(status: int, problem: Json) -> str:
     lines = [f"{status} {problem.get('title', '')}: {problem.get('detail', '')}"]
     for error in problem.get("errors", []):
         where = error.get("pointer") or error.get("parameter") or "the whole"
-        option = _OPTIONS.get(where.strip("/").partition("/")[0])
+        known = _OPTIONS if error.get("pointer") else _OPTIONS | _LIST_OPTIONS
+        option = known.get(where.strip("/").partition("/")[0])
         named = f"{option} ({where})" if option else where
         lines.append(f"  {named}: {error.get('detail', '')}")
     conflict = problem.get("conflict")

@@ -3,6 +3,7 @@
 Some refusals say it themselves: a conflict its way on, a wrong field what is expected.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -19,9 +20,9 @@ _LET_IN_AGAIN: Final = (
 
 
 def next_step(
-    status: int, asked_for: str, *, is_login: bool, retry_after_seconds: int | None
+    status: int, path: Sequence[str], *, is_login: bool, retry_after_seconds: int | None
 ) -> str | None:
-    """Return what to do; None if the refusal says it. `asked_for` is the first part of the path."""
+    """Return what to do; None if the refusal says it. `path` is what was asked, behind `/v1`."""
     again = (
         "try again later"
         if retry_after_seconds is None
@@ -32,7 +33,7 @@ def next_step(
         HTTPStatus.FORBIDDEN: (
             "an operator of that role can do it; `control-plane operators list` shows who that is"
         ),
-        HTTPStatus.NOT_FOUND: _LISTS.get(asked_for),
+        HTTPStatus.NOT_FOUND: _list_of(path),
         HTTPStatus.TOO_MANY_REQUESTS: again,
         HTTPStatus.INTERNAL_SERVER_ERROR: (
             "the control plane's log says what happened, by the request id"
@@ -42,3 +43,8 @@ def next_step(
         ),
     }
     return steps.get(status)
+
+
+def _list_of(path: Sequence[str]) -> str | None:
+    """Return which list has what is there; a connection without a grant is there already."""
+    return None if path[-1] == "grant" else _LISTS.get(path[0])

@@ -203,8 +203,12 @@ async def test_lists_in_a_shell_are_filtered_too(plane: ControlPlane, host: str)
     approved = await shell(plane, "connections", "list", *at, "approved")
     assert (approved.status, approved.output) == (0, "")
     assert "of the status approved that fit" in approved.words
-    wrong = await shell(plane, "connections", "list", "--expires-before", "soon")
-    assert (wrong.status, "expires_before" in wrong.words) == (1, True)
+    wrong = await shell(
+        plane, "connections", "list", "--expires-before", "soon", "--host", "a_b", "--search", "\t"
+    )
+    assert wrong.status == 1
+    for option in ("--expires-before (expires_before)", "--host (host)", "--search (search)"):
+        assert f"\n  {option}: " in wrong.words
 
 
 async def test_what_ends_soon_is_found(own_plane: ControlPlane) -> None:
