@@ -116,6 +116,8 @@ Logs, keys, certificates: {server_ca.parents[2].relative_to(REPOSITORY)}/
 
 Try next, from this folder:
 
+  # so that lines below, and those that commands print, can be typed
+  export PATH="$PWD/.venv/bin:$PATH"
   # as a device
   curl --cacert {_short(server_ca)} --cert {_short(device.certificate)} \\
     --key {_short(device.key)} \\
@@ -127,11 +129,12 @@ Try next, from this folder:
 
   # as an operator
   export CONTROL_PLANE_URL={stack.control_plane_url} CONTROL_PLANE_TOKEN={stack.token}
-  .venv/bin/control-plane connections list
-  .venv/bin/control-plane connections show {image.host}
+  control-plane connections list
+  control-plane connections show {image.host}
+  control-plane connections add docker.io --anonymous --no-check
   # on the host, with a program's own settings
-  (set -a; . {_short(FACADE_SETTINGS)}; .venv/bin/facade check {image.host})
-  (set -a; . {_short(CONTROL_PLANE_SETTINGS)}; .venv/bin/control-plane operators list)
+  (set -a; . {_short(FACADE_SETTINGS)}; facade check {image.host})
+  (set -a; . {_short(CONTROL_PLANE_SETTINGS)}; control-plane operators list)
 
 Ctrl-C stops everything; `rm -rf .dev/run` forgets it."""
 
