@@ -95,7 +95,10 @@ class MomentType(click.ParamType[datetime]):
 
 @click.group(cls=Group)
 def audit() -> None:
-    """Verify, export and list the audit log, from the database and with the statement key."""
+    """Verify, export and list the audit log, from the database and with the statement key.
+
+    Where CONTROL_PLANE_DATABASE_URL is not set, `list` asks the API.
+    """
 
 
 @audit.command(

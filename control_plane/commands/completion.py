@@ -68,9 +68,10 @@ class BashWithColons(BashComplete):
 def completion(context: click.Context, shell: str) -> None:
     """Print a script for a SHELL, which then proposes commands, options and connections.
 
-    For this shell alone: source <(control-plane completion bash). In zsh, the folder belongs into
-    fpath before compinit. Connections and revocations are proposed if the API is configured and
-    answers at once.
+    For this shell alone: source <(control-plane completion bash), or of zsh behind its compinit; in
+    fish, control-plane completion fish | source. For every zsh, the folder of the script belongs
+    into fpath before compinit. Connections and revocations are proposed if the API is configured
+    and answers at once.
     """
     made = _completion_class(shell)
     click.echo(made(context.find_root().command, {}, _PROGRAM, VARIABLE).source())
