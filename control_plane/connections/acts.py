@@ -169,7 +169,7 @@ class Connections:
                 comment,
             ):
                 present = act.record(
-                    actor=actor.name,
+                    actor=actor,
                     action=SEND_BACK,
                     about=connection_subject(connection_id),
                     details=draft.details | {COMMENT: comment},

@@ -81,7 +81,7 @@ class CheckedEdits:
             return planned.base.check
         if not ask:
             return NOT_ASKED
-        check = await self._checks.require_passed(planned.edit.request, actor=actor.name)
+        check = await self._checks.require_passed(planned.edit.request, actor=actor)
         self._metrics.checks.labels(check.outcome).inc()
         return check
 

@@ -15,6 +15,7 @@ from control_plane.connections.request import ConnectionRequest
 from control_plane.connections.revision import RecordedCheck
 from control_plane.errors import CheckFailedError, FieldError
 from control_plane.operators.rate_limit import RateLimit
+from control_plane.proof.actor import Actor
 from control_plane.proof.acts import Acts
 from shared.canonical_json import Network
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
@@ -67,7 +68,7 @@ class Checks:
         self,
         request: ConnectionRequest,
         *,
-        actor: str,
+        actor: Actor,
         repository: RepositoryName | None = None,
         tell: TellStage = told_nobody,
     ) -> LoginCheck:
@@ -79,7 +80,7 @@ class Checks:
         await self._record("connection.check", request, check, actor)
         return check
 
-    async def require_passed(self, request: ConnectionRequest, *, actor: str) -> RecordedCheck:
+    async def require_passed(self, request: ConnectionRequest, *, actor: Actor) -> RecordedCheck:
         """Return what to record of a connection's check; raise `CheckFailedError` if it failed."""
         check = await self._ask(request, actor)
         if check.outcome is not CheckOutcome.FAILED:
@@ -88,7 +89,7 @@ class Checks:
         raise _failed(request, check)
 
     async def _record(
-        self, action: str, request: ConnectionRequest, check: LoginCheck, actor: str
+        self, action: str, request: ConnectionRequest, check: LoginCheck, actor: Actor
     ) -> None:
         async with self.acts.begin() as act:
             act.record(
@@ -101,13 +102,13 @@ class Checks:
     async def _ask(
         self,
         request: ConnectionRequest,
-        actor: str,
+        actor: Actor,
         repository: RepositoryName | None = None,
         tell: TellStage = told_nobody,
     ) -> LoginCheck:
         if isinstance(request.credential, EcrRole):
             return ROLE_NOT_ASSUMED
-        self.limit.take(actor)
+        self.limit.take(actor.name)
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
                 return await self._log_in(request, repository, tell)

@@ -59,7 +59,7 @@ class ConnectionRoutes:
             request = await self._request(call)
         check = NOT_ASKED
         if ask:
-            check = await self.checks.require_passed(request, actor=call.operator.name)
+            check = await self.checks.require_passed(request, actor=call.operator)
             self.metrics.checks.labels(check.outcome).inc()
         view = await self.connections.connect(request, check, actor=call.operator)
         response = view_response(view, status=201)
@@ -72,7 +72,7 @@ class ConnectionRoutes:
         repository = query.text("repository", RepositoryName.parse)
         with query.finishing_with_body():
             request = await self._request(call)
-        check = await self.checks.check(request, actor=call.operator.name, repository=repository)
+        check = await self.checks.check(request, actor=call.operator, repository=repository)
         self.metrics.checks.labels(check.outcome.value).inc()
         return json_response(check_view(check))
 

@@ -151,7 +151,7 @@ class ConnectPages:
         request = await self._request(visit, submission)
         check = NOT_ASKED
         if submission.ticked("check"):
-            check = await self.checks.require_passed(request, actor=visit.operator.name)
+            check = await self.checks.require_passed(request, actor=visit.operator)
             self.metrics.checks.labels(check.outcome).inc()
         view = await self.connections.connect(request, check, actor=visit.operator)
         url = f"{ROOT}connections/{view['id']}"
@@ -171,7 +171,7 @@ class ConnectPages:
             self.checks,
             await self._request(visit, submission),
             _tried_repository(submission),
-            visit.operator.name,
+            visit.operator,
             self._count,
         )
         if JSON_LINES in visit.request.headers.get(hdrs.ACCEPT, ""):

@@ -9,6 +9,7 @@ from control_plane.connections.checks import Checks, check_view
 from control_plane.connections.request import ConnectionRequest
 from control_plane.console.check_steps import ShownStep, check_steps, steps_so_far
 from control_plane.errors import ControlPlaneError
+from control_plane.proof.actor import Actor
 from shared.oci import RepositoryName
 from shared.upstream.check import CheckStage, LoginCheck
 
@@ -36,7 +37,7 @@ class TriedLogin:
     checks: Checks
     request: ConnectionRequest
     repository: RepositoryName | None
-    actor: str
+    actor: Actor
     ended: Callable[[LoginCheck], None]
 
     async def progress(self) -> AsyncIterator[TrialProgress]:

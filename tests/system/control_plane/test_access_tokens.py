@@ -86,8 +86,13 @@ async def test_a_person_is_who_the_provider_says(signed_on: SignedOn, host: str)
         in (await plane.client("bob").approve(view, expect=409))["detail"]
     )
     ben = plane.client(None, token=provider.access_token(sub="ben", email="ben@firm.example"))
-    approved = await ben.approve(view)
     ben_here = str(Person(provider.issuer, "ben"))
+    path = f"/v1/connections/{view['id']}/send-back"
+    sent_back = (await ben.call("POST", path, {"comment": "which fleets?"})).json
+    assert sent_back["names"] == {ada: "ada@firm.example", ben_here: "ben@firm.example"}
+    shown = plane.run("connections", "show", host, operator="eve")
+    assert "was sent back by ben@firm.example" in shown
+    approved = await ben.approve(view, despite_send_back=True)
     assert approved["approved_by"] == ben_here
     assert approved["names"] == {ada: "ada@firm.example", ben_here: "ben@firm.example"}
     shown = plane.run("connections", "show", host, operator="eve")
@@ -97,7 +102,12 @@ async def test_a_person_is_who_the_provider_says(signed_on: SignedOn, host: str)
     assert [each["details"]["actor_name"] for each in entries] == [
         "ada@firm.example",
         "ben@firm.example",
+        "ben@firm.example",
     ]
+    check = {"host": host, "provider": "static"}
+    assert (await ben.call("POST", "/v1/connection-checks", check)).status == 200
+    checked = [each for each in await person.audit() if each["about"] == f"registry/{host}"]
+    assert [each["details"]["actor_name"] for each in checked] == ["ben@firm.example"]
     of_bob = await plane.client("bob").connect(f"other-{host}")
     assert "it might be your own" in (await person.approve(of_bob, expect=409))["detail"]
     revoked = await ben.revoke(view["id"])
