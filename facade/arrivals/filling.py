@@ -217,12 +217,12 @@ class Filling:
         """Leave a stream that keeps the others waiting. What it had not brought is fetched anew."""
         slow = self._widening.slowest(self._streams.running)
         if slow is not None:
-            self._tell("a stream is far slower than the others, it is left", slow.download)
+            _log.warning(
+                "a stream is far slower than the others, it is left",
+                digest=self._verifier.digest,
+                bytes=slow.download.reached,
+            )
             slow.leave()
-
-    def _tell(self, event: str, download: SpanDownload, reason: str = "slow") -> None:
-        digest = self._verifier.digest
-        _log.warning(event, digest=digest, bytes=download.reached, reason=reason)
 
     def _go_on_whole(self) -> None:
         """Have one stream bring all the rest."""
@@ -306,7 +306,7 @@ class Filling:
         else:
             return False
         self._widening.narrow()
-        self._tell("a stream failed, the blob comes in one", download, failed.name)
+        self._tell_of(download, failed)
         return True
 
     def _does_without(self, download: SpanDownload, failed: Failed) -> bool:
@@ -317,8 +317,16 @@ class Filling:
             self._widening.narrow()
         else:
             return False
-        self._tell("a further stream failed, the blob comes in one", download, failed.name)
+        self._tell_of(download, failed)
         return True
+
+    def _tell_of(self, download: SpanDownload, failed: Failed) -> None:
+        _log.warning(
+            "a stream failed, the blob comes in one",
+            digest=self._verifier.digest,
+            bytes=download.reached,
+            reason=failed.name,
+        )
 
     def _do_without_ranges(self) -> None:
         """Leave every stream but one that has all the rest, if there is one."""

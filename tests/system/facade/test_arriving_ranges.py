@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from facade.arrivals.gaps import ALIGNED_BYTES
 from facade.values.piece import PIECE_BYTES
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade
@@ -64,7 +65,10 @@ async def test_two_bytes_of_a_layer_buy_no_layer(
     assert "Docker-Content-Digest" not in answer.headers
     assert asked_ranges(upstream) == [f"bytes=0-{PIECE_BYTES - 1}"]
     assert (await device.get(path)).body == BIG
-    assert asked_ranges(upstream)[1:] == [f"bytes={PIECE_BYTES}-{len(BIG) - 1}"]
+    [rest] = asked_ranges(upstream)[1:]
+    first = int(rest.removeprefix("bytes=").removesuffix(f"-{len(BIG) - 1}"))
+    assert 0 < first <= PIECE_BYTES  # the device may have left before the whole piece had come
+    assert first % ALIGNED_BYTES == 0
     again = await device.get(path, Range="bytes=-2")
     assert (again.status, again.body) == (206, BIG[-2:])
     assert again.headers["Docker-Content-Digest"] == digest
