@@ -5,7 +5,9 @@ from control_plane.proof.actions import ACCEPT_RESTORE
 from control_plane.proof.acts import Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.chain_reading import EMPTY
+from control_plane.proof.session_endings import OF_EVERYBODY
 from control_plane.proof.signed_log import Place
+from control_plane.sessions.session_store import ending
 
 
 async def accept_restore(chain: AuditChain, head: str, *, actor: str) -> Place:
@@ -26,6 +28,7 @@ async def accept_restore(chain: AuditChain, head: str, *, actor: str) -> Place:
             about=f"audit/{end.sequence}",
             details={"head": head, "sequence": str(end.sequence)},
         )
+        act.change(ending(OF_EVERYBODY, act.at))  # for lists of sessions
     log = await chain.loaded()
     await chain.write_checkpoint(log)
     return log.end

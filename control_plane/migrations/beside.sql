@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS public.session_uses (
 CREATE INDEX IF NOT EXISTS session_uses_subject ON public.session_uses (subject);
 
 -- What ended sessions, for lists of them: session/<id>, all that began until then of
--- subject/<name>, or of the OpenID provider's session provider/<sid>. It holds because the audit log
+-- subject/<name>, of the OpenID provider's session provider/<sid>, or of everybody. It holds because the audit log
 -- says it; while that is refused, a row here says it alone.
 CREATE TABLE IF NOT EXISTS public.session_endings (
     what     text PRIMARY KEY CHECK (octet_length(what) <= 4096),

@@ -13,7 +13,7 @@ from attrs import frozen
 from control_plane.database.database import Database
 from control_plane.database.one_trip import Part, RowChange, make_changes
 from control_plane.proof.proofs import Proofs
-from control_plane.proof.session_endings import ENDINGS_KEPT
+from control_plane.proof.session_endings import ENDINGS_KEPT, OF_EVERYBODY
 from control_plane.reading.query_reader import ListPlace
 from control_plane.sessions.session import IDLE, Session
 
@@ -40,15 +40,16 @@ SELECT what, least(ended_at, '9000-01-01Z') AS ended_at FROM public.session_endi
 WHERE what = ANY($1) AND ended_at > '2000-01-01Z'
 """
 # Those that go on: neither over, nor idle, nor ended. An id is one of ours, and no other text.
-_GOES_ON: Final = """
+_GOES_ON: Final = f"""
       ends_at > $1 AND last_used_at > $2
   AND began_at > greatest('2000-01-01Z', (SELECT max(e.ended_at) FROM public.session_endings e
-                                          WHERE e.what = 'subject/' || u.subject))
+                                          WHERE e.what IN ('subject/' || u.subject,
+                                                           '{OF_EVERYBODY}')))
   AND greatest(began_at, ends_at, last_used_at) < '9000-01-01Z'
   AND NOT EXISTS (SELECT FROM public.session_endings e
                   WHERE e.what = 'session/' || u.session_id)
-  AND session_id ~ '^[0-9a-f]{32}$'
-"""
+  AND session_id ~ '^[0-9a-f]{{32}}$'
+"""  # noqa: S608 - a constant
 _OF_SUBJECT: Final = f"""
 SELECT session_id, began_at, ends_at, last_used_at FROM public.session_uses u
 WHERE {_GOES_ON} AND subject = $3

@@ -165,8 +165,12 @@ async def test_an_accepted_restore_ends_every_session(own_plane: ControlPlane) -
         async with log_of(own_plane) as chain:
             await accept_restore(chain, (await chain.loaded()).end.hash, actor="root")
         assert not await goes_on(client)
+    root = own_plane.client("root")
+    assert (await root.call("GET", "/v1/signed-in")).json["items"] == []
     async with console_client(own_plane, "eve") as client:
         assert await goes_on(client)
+        (eve,) = (await root.call("GET", "/v1/signed-in")).json["items"]
+        assert (eve["name"], eve["sessions"]) == ("eve", 1)
 
 
 async def test_a_session_that_is_idle_stays_so_whatever_the_database_says(
