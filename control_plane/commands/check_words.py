@@ -19,9 +19,14 @@ _NOT_TOLD: Final = {
 NOT_ASKED: Final = "not_asked"  # the caller did not want the registry to be asked
 
 
+def reason_of(problem: str | None) -> str:
+    """Return why a check could not tell, by its code."""
+    return _NOT_TOLD.get(problem or "", "it was not asked")
+
+
 def why_not_told(host: str, problem: str | None, *, plain_http: bool = False) -> str:
     """Return why a check of a host could not tell whether its login is right."""
-    why = _NOT_TOLD.get(problem or "", "it was not asked")
+    why = reason_of(problem)
     if plain_http and problem == "not_reachable":  # a port with TLS closes the connection
         why += ", or it hangs up: if it speaks TLS, leave out --plain-http"
     nearest = nearest_known_host(host) if problem == "not_resolved" else None

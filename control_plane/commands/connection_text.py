@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from control_plane.commands.api_client import Json
+from control_plane.commands.check_words import reason_of
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_list import called, identity_of, is_served, place_of
 from control_plane.review.certificates import certificate_lines
@@ -179,7 +180,7 @@ def _login(view: Json) -> dict[str, Values]:
 
 
 def _check(check: Json) -> str:
-    return f"{check['outcome']} ({check['problem']})" if check["problem"] else check["outcome"]
+    return f"not tried: {reason_of(check['problem'])}" if check["problem"] else check["outcome"]
 
 
 def _group_lines(groups: Groups, before: Groups | None = None) -> Iterator[str]:

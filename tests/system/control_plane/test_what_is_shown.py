@@ -43,6 +43,8 @@ async def test_a_draft_is_read_against_what_serves(
     kept = [line.split() for line in draft.splitlines()]
     assert ["as", "robot"] in kept
     assert ["b"] in kept
+    assert ["login", "not", "tried:", "it", "was", "not", "asked"] in kept
+    assert view["check"]["problem"] not in shown.output
     assert view["draft"]["fingerprint"] in draft
     assert "alice made it" in draft
     for title in ("Connection", "Login", "Network", "Scope", "Check"):
