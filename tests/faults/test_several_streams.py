@@ -69,7 +69,7 @@ async def test_each_gets_its_bytes_and_each_is_bought_once(
     await eventually(lambda: world.is_stored(BLOB))
     simulator = world.hosts["g"].simulator
     await eventually(lambda: simulator.answered == len(simulator.requests))
-    assert simulator.written_bytes <= 1.02 * LENGTH + 2 * PIECE_BYTES
+    assert simulator.written_bytes <= 1.02 * LENGTH + 2 * PIECE_BYTES, gets(world)
     assert len(gets(world)) > 2
 
 
