@@ -68,7 +68,7 @@ class SpanDownload:
     # Whether the whole may come instead of the span, if the registry gives that.
     may_be_whole: Callable[[], bool] = lambda: True
     # Other streams bring the blob, too: each answer has to say that it is about the same bytes as
-    # this one, and what is refused at first is not asked for again. None: it is alone.
+    # this one, and what is refused is not asked for again. None: it is alone.
     beside: Validator | None = None
     at: int = field(init=False)  # bytes before it may be read; whoever writes them moves it
     is_claim: bool = field(default=False, init=False)  # whether its headers may be a blob's
@@ -246,11 +246,19 @@ class SpanDownload:
         if total not in (None, self.length):
             raise UnexpectedAnswerError("a resumed answer has another total length")
 
+    def _is_refused(self, error: UpstreamError) -> bool:
+        """Tell whether a stream beside others is one too many for the registry, as far as it says.
+
+        It would keep its span from the others as long as the registry has told it to wait.
+        """
+        if self.beside is None or says_nothing(error):
+            return False
+        return not self.has_begun or isinstance(error, ASKING_FOR_PATIENCE)
+
     async def _may_resume(self, error: UpstreamError) -> bool:
         """Tell, after the pause before a retry, whether to try again."""
         self._failures += 1
-        is_refused = self.beside is not None and not self.has_begun and not says_nothing(error)
-        if is_refused or self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
+        if self._is_refused(error) or self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
             return False
         is_silent = isinstance(error, UpstreamTimeoutError)
         if self._doubts_ranges and (is_silent or self._failures > DOUBTED_FAILURES):

@@ -187,6 +187,17 @@ async def test_a_slow_or_dead_stream_among_several_holds_up_nothing(
         assert await pulled(world, [None]) == [BLOB.content]
 
 
+async def test_a_further_stream_that_breaks_and_is_refused_then_holds_up_nothing(
+    world: World,
+) -> None:
+    """The registry wants it to wait for a minute. Another stream brings what it was to bring."""
+    slow, refusal = evolve(SLOW, pause_seconds=0.02), Answers(429, (("Retry-After", "60"),))
+    breaks = evolve(slow, breaks_at=LENGTH // 2, times=1)
+    serve(world, InTurn((slow, breaks, breaks, refusal, refusal, slow)))
+    async with asyncio.timeout(30):
+        assert await pulled(world, [None]) == [BLOB.content]
+
+
 async def test_what_came_in_segments_survives_a_crash(world: World) -> None:
     """Nine tenths of it are not bought again, wherever they lie."""
     serve(world, evolve(SLOW, pause_seconds=0.02))
