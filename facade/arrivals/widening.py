@@ -32,6 +32,7 @@ class Widening:
     _growth: StreamGrowth = field(init=False)
     _claim: SpareClaim = field(init=False)
     _slow: SlowStreams = field(factory=SlowStreams, init=False)
+    _average: float = field(default=0.0, init=False)  # bytes a second of one, of several
     _come: int = field(default=0, init=False)
     _waited: float = field(default=0.0, init=False)  # seconds, of all streams
     _slack: float = field(default=0.0, init=False)
@@ -92,13 +93,25 @@ class Widening:
 
     def slowest(self, streams: Iterable[BlobStream]) -> BlobStream | None:
         """Return a stream to leave, because it keeps the others waiting."""
-        running = {each.download: each for each in streams if not each.is_left}
-        if self.wanted <= 1 or len(running) <= 1:
-            return None
-        slow = self._slow.slowest(time.monotonic(), running, self._growth.rate)
+        running = [each for each in streams if not each.is_left]
+        compared = {each.download: each for each in self._compared(running)}
+        slow = self._slow.slowest(time.monotonic(), compared, self._average)
         if not self._slow.may_leave:
             self.narrow()
-        return next((each for each in running.values() if each.download is slow), None)
+        return next((each for each in compared.values() if each.download is slow), None)
+
+    def _compared(self, running: Sequence[BlobStream]) -> Sequence[BlobStream]:
+        """Return those that may be left: also the last of several, and then only further ones.
+
+        One stream alone would not have asked for what they bring; so nobody waits for one for long.
+        """
+        if not self._slow.may_leave:
+            return []
+        if self.wanted <= 1:
+            return [each for each in running if each.is_further]
+        if len(running) > 1:
+            self._average = self._growth.rate
+        return running
 
     def take_place(self) -> bool:
         """Take a place of the registry's spare streams; False if there is none now."""

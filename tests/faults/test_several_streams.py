@@ -187,6 +187,18 @@ async def test_a_slow_or_dead_stream_among_several_holds_up_nothing(
         assert await pulled(world, [None]) == [BLOB.content]
 
 
+@pytest.mark.parametrize("missing", [1, 40_000, 100_000])
+async def test_the_last_of_several_streams_is_left_too_if_it_is_dead(
+    world: World, missing: int
+) -> None:
+    """Nobody else brings anything by then; it is held against what the others brought."""
+    slow = evolve(SLOW, pause_seconds=0.05, times=0)
+    dead_at_the_end = evolve(slow, breaks_at=LENGTH - missing, times=1, then="stay")
+    serve(world, InTurn((slow, dead_at_the_end)))
+    async with asyncio.timeout(30):
+        assert await pulled(world, [None]) == [BLOB.content]
+
+
 async def test_a_further_stream_that_breaks_and_is_refused_then_holds_up_nothing(
     world: World,
 ) -> None:
