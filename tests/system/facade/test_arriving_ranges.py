@@ -66,6 +66,7 @@ async def test_two_bytes_of_a_layer_buy_no_layer(
     assert asked_ranges(upstream) == [f"bytes=0-{PIECE_BYTES - 1}"]
     assert (await device.get(path)).body == BIG
     [rest] = asked_ranges(upstream)[1:]
+    assert rest is not None
     first = int(rest.removeprefix("bytes=").removesuffix(f"-{len(BIG) - 1}"))
     assert 0 < first <= PIECE_BYTES  # the device may have left before the whole piece had come
     assert first % ALIGNED_BYTES == 0
