@@ -248,8 +248,7 @@ class Flights:
         taken_up, begun = None, asyncio.Event()
         self._beginning[right] = begun
         try:
-            folder = self._store.layout.flight(right)
-            taken_up = await open_in_thread(TakenUp.acquire, _let_go, folder)
+            taken_up = await open_in_thread(self._take_up, _let_go, right)
         finally:
             del self._beginning[right]
             begun.set()
@@ -281,6 +280,23 @@ class Flights:
         )
         flight.take_off()
         return flight
+
+    def _take_up(self, right: Right) -> TakenUp | None:
+        """Become the one who brings a blob; None if somebody else is. Blocks.
+
+        Raises `NothingArrivesError` if somebody has brought it since the store was looked into: the
+        blob is in its place before its owner lets go of the folder.
+        """
+        taken_up = TakenUp.acquire(self._store.layout.flight(right))
+        if taken_up is None:
+            return None
+        try:
+            if self._rights.proven(right) and self._store.can_open(right.key.digest):
+                raise NothingArrivesError
+        except BaseException:
+            taken_up.let_go()
+            raise
+        return taken_up
 
     def _arrives_here(self, flight: Flight) -> Right | None:
         """Return through which other repository this process brings the blob of a flight.

@@ -172,6 +172,15 @@ class BlobStore:
         except OSError:  # then it cannot be read either, and is fetched again
             return False
 
+    def can_open(self, digest: Digest) -> bool:
+        """Tell whether a complete blob is stored and can be opened. Blocks."""
+        try:
+            file = self._open(digest, WAITING)
+        except (RottenBlobError, OSError):  # `open_blob` says so
+            return False
+        _close(file)
+        return file is not None
+
     def quarantine_open(self, blob: StoredBlob, reason: str) -> None:
         """Put an open, rotten blob into quarantine, unless another one has taken its place.
 

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from facade.rights.right import FlightKey
+from facade.arrivals.flight import NothingArrivesError
+from facade.registries.payer import FREE
+from facade.rights.right import FlightKey, Right
 from facade.store.file_lock import lock_exclusively
 from facade.values.piece import PIECE_BYTES
-from shared.oci import Kind
+from shared.oci import Kind, RepositoryName
 from tests.faults.stored_world import Content, World
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Answers, Holds, Honest, Stalls
 
 REPOSITORY, SECOND = "team/app", "team/second"
+SOME_REPOSITORY = RepositoryName.parse(REPOSITORY)
 BLOB = Content("blob", Kind.BLOB, bytes(range(256)) * (2 * PIECE_BYTES // 256))
 MANIFEST = Content("manifest", Kind.MANIFEST, b'{"layers":[]}')
 
@@ -53,6 +56,24 @@ async def test_what_has_moved_to_its_place_is_read_as_stored_and_checked(world: 
     assert await late == BLOB.content
     await eventually(lambda: world.is_stored(BLOB))
     assert await process.pull(host, REPOSITORY, BLOB, None) == BLOB.content
+
+
+@pytest.mark.parametrize("other", [0, 1], ids=["this process", "another process"])
+async def test_what_was_stored_since_it_was_looked_for_is_not_bought_again(
+    world: World, other: int
+) -> None:
+    """Who finds neither the blob nor its download looks between the two of them."""
+    host, process = world.hosts["g"], world.processes[other]
+    host.serve(BLOB, REPOSITORY, Honest(), None)
+    assert await world.processes[0].pull(host, REPOSITORY, BLOB, None) == BLOB.content
+    await eventually(lambda: world.is_stored(BLOB))
+    await world.settled()
+    right = Right(FlightKey(host.connection.access_key, Kind.BLOB, BLOB.digest), SOME_REPOSITORY)
+    with pytest.raises(NothingArrivesError):
+        async with process.flights.join(host.connection, right, FREE.pay_download):
+            pass
+    assert len(host.simulator.pulls) == 1
+    assert not world.partial(host, BLOB, REPOSITORY).parent.exists()
 
 
 async def asked_through(world: World, repository: str) -> list[tuple[str, str | None]]:
