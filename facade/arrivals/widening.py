@@ -109,7 +109,7 @@ class Widening:
             return []
         if self.wanted <= 1:
             return [each for each in running if each.is_further]
-        if len(running) > 1:
+        if len(running) > 1 and self._growth.rate:  # what none brings is no measure
             self._average = self._growth.rate
         return running
 
