@@ -109,11 +109,12 @@ def run_as_told(checkout: Path) -> None:
     said = (checkout / "output").read_text()
     lines = re.findall(r"^  (\(set -a; \. (\S+); .*\))$", said, re.MULTILINE)
     assert len(lines) == 2
+    [path] = re.findall(r'^  (export PATH="\$PWD/\.venv/bin:\$PATH")$', said, re.MULTILINE)
+    path = path.replace("$PWD/.venv/bin", str(Path(sys.executable).parent))
     for told, settings in lines:
         assert (checkout / settings).stat().st_mode & 0o777 == 0o600
-        line = told.replace(".venv/bin", str(Path(sys.executable).parent))
         ended = subprocess.run(
-            ["/bin/sh", "-c", line],
+            ["/bin/sh", "-c", f"{path}; {told}"],
             cwd=checkout,
             env={"PATH": "/usr/bin:/bin"},
             capture_output=True,

@@ -123,7 +123,8 @@ HOSTILE: dict[bytes, tuple[int, str]] = {
     # What is no request target: the parser's 400.
     b"/v2/{host}/team/app/blobs/{digest}\0": (400, "UNSUPPORTED"),
     b"/v2/{host}/te\0am/app/blobs/{digest}": (400, "UNSUPPORTED"),
-    b"/v2/{host}/team/app/blobs/{digest}\r\nX-Evil: 1\r\n\r\n": (400, "UNSUPPORTED"),
+    # Its first line has no version, as in HTTP/0.9.
+    b"/v2/{host}/team/app/blobs/{digest}\r\nX-Evil: 1\r\n\r\n": (505, "UNSUPPORTED"),
     b"/v2/{host}/team /app/blobs/{digest}": (400, "UNSUPPORTED"),
     b"/v2/{host}/team\t/app/blobs/{digest}": (400, "UNSUPPORTED"),
     b"/v2/{host}/team\x7f/app/blobs/{digest}": (400, "UNSUPPORTED"),
