@@ -19,7 +19,7 @@ from attrs import frozen
 
 from deploy.dev.processes import free_port
 from tests.support.node_program import start_node, stop_node
-from tests.support.oidc_provider import AUDIENCE, CLI_CLIENT_ID, CONSOLE_CLIENT_ID, CONSOLE_SECRET
+from tests.support.oidc_provider import AUDIENCE, CONSOLE_CLIENT_ID, environment_of_clients
 
 TRUTH = {"email": "ada@firm.example", "email_verified": True, "roles": ["viewers"], "sub": "ada"}
 
@@ -51,13 +51,8 @@ class LyingProvider:
     def environment(self, **more: str) -> dict[str, str]:
         """Return what a control plane is told of it."""
         return {
-            "CONTROL_PLANE_OIDC_ISSUER": self.issuer,
-            "CONTROL_PLANE_OIDC_CLIENT_ID": CONSOLE_CLIENT_ID,
-            "CONTROL_PLANE_OIDC_CLIENT_SECRET": CONSOLE_SECRET,
-            "CONTROL_PLANE_OIDC_CLI_CLIENT_ID": CLI_CLIENT_ID,
-            "CONTROL_PLANE_OIDC_AUDIENCE": AUDIENCE,
+            **environment_of_clients(self.issuer),
             "CONTROL_PLANE_OIDC_ROLES": '{"viewers":"viewer"}',
-            "CONTROL_PLANE_OIDC_NETWORKS": "127.0.0.0/8",
             **more,
         }
 

@@ -39,6 +39,18 @@ MAX_STEPS: Final = 20
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
+def environment_of_clients(issuer: str) -> dict[str, str]:
+    """Return what a control plane is told of a provider on the loopback, but for roles."""
+    return {
+        "CONTROL_PLANE_OIDC_ISSUER": issuer,
+        "CONTROL_PLANE_OIDC_CLIENT_ID": CONSOLE_CLIENT_ID,
+        "CONTROL_PLANE_OIDC_CLIENT_SECRET": CONSOLE_SECRET,
+        "CONTROL_PLANE_OIDC_CLI_CLIENT_ID": CLI_CLIENT_ID,
+        "CONTROL_PLANE_OIDC_AUDIENCE": AUDIENCE,
+        "CONTROL_PLANE_OIDC_NETWORKS": "127.0.0.0/8",
+    }
+
+
 @define(eq=False)
 class OidcProvider:
     """One provider, ready."""
@@ -78,17 +90,12 @@ class OidcProvider:
     def environment(self, **more: str) -> dict[str, str]:
         """Return what a control plane is told of it."""
         return {
-            "CONTROL_PLANE_OIDC_ISSUER": self.issuer,
-            "CONTROL_PLANE_OIDC_CLIENT_ID": CONSOLE_CLIENT_ID,
-            "CONTROL_PLANE_OIDC_CLIENT_SECRET": CONSOLE_SECRET,
-            "CONTROL_PLANE_OIDC_CLI_CLIENT_ID": CLI_CLIENT_ID,
-            "CONTROL_PLANE_OIDC_AUDIENCE": AUDIENCE,
+            **environment_of_clients(self.issuer),
             "CONTROL_PLANE_OIDC_AUDIENCE_PARAMETER": "resource",
             "CONTROL_PLANE_OIDC_SCOPES": "openid email roles offline_access",
             "CONTROL_PLANE_OIDC_ROLES": (
                 '{"viewers":"viewer","approvers":"approver","admins":"admin"}'
             ),
-            "CONTROL_PLANE_OIDC_NETWORKS": "127.0.0.0/8",
             **more,
         }
 

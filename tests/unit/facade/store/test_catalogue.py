@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from facade.rights.right import FlightKey
-from shared.oci import Digest, Kind, RepositoryName
+from shared.oci import Digest
 from tests.support.opened_index import OpenedIndex
-
-APP, OTHER = RepositoryName.parse("team/app"), RepositoryName.parse("team/other")
-KEY = FlightKey("a" * 64, Kind.MANIFEST, Digest.of(b"content"))
-ANOTHERS = FlightKey("b" * 64, Kind.MANIFEST, Digest.of(b"content"))
-AS_BLOB = FlightKey("a" * 64, Kind.BLOB, Digest.of(b"content"))
 
 
 @pytest.fixture
