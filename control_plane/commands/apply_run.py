@@ -21,10 +21,11 @@ from control_plane.commands.applying import (
     refusal_words,
 )
 from control_plane.commands.approval_end import ChosenEnd
+from control_plane.commands.certainty import require_certainty
 from control_plane.commands.columns import one_line
 from control_plane.commands.declared_files import DeclaredFiles
 from control_plane.commands.printing import has_colours, print_value
-from control_plane.commands.running import fail, say
+from control_plane.commands.running import say
 from control_plane.commands.secret_sources import SecretSources, UnreadableSecretError
 from control_plane.commands.usage import require_no_contradiction
 from control_plane.commands.watching import looks
@@ -147,15 +148,13 @@ class ApplyRun:
                 f"--prune revokes, which needs the role approver; the token's is {role}. Nothing"
                 " was changed"
             )
-        if self.wished.yes:
-            return
-        say(f"Revoked for ever, and refused to devices at once ({len(going)}):")
-        for step in going:
-            say(f"  {step.place}")
+        told = [
+            f"Revoked for ever, and refused to devices at once ({len(going)}):",
+            *(f"  {step.place}" for step in going),
+        ]
         if plan_.of(Does.CONNECT, Does.CHANGE, Does.WAIT):
-            say("What waits for an approver does not serve in their place yet.")
-        if not click.confirm("Revoke them?", err=True):
-            fail("nothing was changed")
+            told.append("What waits for an approver does not serve in their place yet.")
+        require_certainty(told, "Revoke them?", yes=self.wished.yes)
 
     async def _secrets(self, plan_: Plan) -> Mapping[str, SecretFields]:
         """Return each secret that is needed, before anything is changed."""

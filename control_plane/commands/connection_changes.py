@@ -5,7 +5,9 @@ from typing import Any, Final
 import click
 
 from control_plane.commands.api_client import ApiClient
+from control_plane.commands.certainty import is_asked, require_certainty, yes_option
 from control_plane.commands.check_words import why_not_told
+from control_plane.commands.connection_list import place_of
 from control_plane.commands.connection_options import (
     check_first,
     connection_name,
@@ -21,6 +23,7 @@ from control_plane.commands.named_connection import named_connection
 from control_plane.commands.printing import show_view
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
+from control_plane.connections.state import Status
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
 from shared.output_form import OutputForm, output_form
@@ -154,12 +157,28 @@ async def rotate(
 
 @click.command(cls=Command, examples=("control-plane connections discard ghcr.io",))
 @connection_name
+@yes_option
 @output_form
 @command
-async def discard(name: str, *, form: OutputForm | None) -> None:
-    """Discard the draft; a connection that was never approved ends with it."""
+async def discard(name: str, *, yes: bool, form: OutputForm | None) -> None:
+    """Discard the draft; a connection that was never approved ends with it.
+
+    At a terminal it asks first.
+    """
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
+        if is_asked(yes=yes):
+            view = await api.call("GET", "connections", connection_id)
+            place = place_of(view)
+            ends = view["status"] == Status.PENDING
+            told = (
+                f"{place} was never approved, and ends with its draft."
+                if ends
+                else (
+                    f"{place} goes on serving as it was approved; its draft ends, with its secret."
+                )
+            )
+            require_certainty([told], f"Discard the draft of {place}?", yes=yes)
         await api.call("DELETE", "connections", connection_id, "draft")
         view = await api.call("GET", "connections", connection_id)
     show_state(view, form=form)

@@ -7,6 +7,7 @@ import orjson
 from attrs import define, evolve
 
 from control_plane.commands.api_client import ApiClient, ItemsPage, Json
+from control_plane.commands.certainty import is_asked, require_certainty, yes_option
 from control_plane.commands.connection_approval import approve, send_back
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
 from control_plane.commands.connection_history import history
@@ -190,12 +191,17 @@ async def _watch_one(api: ApiClient, connection_id: str, form: OutputForm | None
 )
 @connection_name
 @click.option("--reason", default="")
+@yes_option
 @output_form
 @command
-async def revoke(name: str, reason: str, *, form: OutputForm | None) -> None:
-    """End a connection for ever; devices are refused at once."""
+async def revoke(name: str, reason: str, *, yes: bool, form: OutputForm | None) -> None:
+    """End a connection for ever; devices are refused at once. At a terminal it asks first."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
+        if is_asked(yes=yes):
+            place = place_of(await api.call("GET", "connections", connection_id))
+            told = f"{place} ends for ever, and is refused to devices at once."
+            require_certainty([told], f"Revoke {place}?", yes=yes)
         view = await api.call(
             "POST", "connections", connection_id, "revoke", body={"reason": reason}
         )

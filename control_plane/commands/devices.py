@@ -6,6 +6,7 @@ from typing import IO
 import click
 
 from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.certainty import require_certainty, yes_option
 from control_plane.commands.columns import one_line
 from control_plane.commands.device_file import batches, read_devices
 from control_plane.commands.named_revocation import PATH, named_revocation
@@ -17,7 +18,12 @@ from control_plane.commands.printing import (
     wide,
 )
 from control_plane.commands.proposed_names import propose_revocations
-from control_plane.commands.revocation_list import name_of, print_revocation_rows, print_revocations
+from control_plane.commands.revocation_list import (
+    SERIAL_PREFIX,
+    name_of,
+    print_revocation_rows,
+    print_revocations,
+)
 from control_plane.commands.running import command, say
 from control_plane.commands.usage import Group, require_no_contradiction
 from control_plane.commands.watching import changed_items, until_interrupted, watch
@@ -54,6 +60,7 @@ def devices() -> None:
     help="Of a file (- for standard input), one a line: DEVICE, serial:HEX or serial:HEX ISSUER.",
 )
 @click.option("--reason", default="", help="For people; stays in the audit log.")
+@yes_option
 @output_form
 @command
 async def revoke(
@@ -63,12 +70,15 @@ async def revoke(
     file: IO[bytes] | None,
     reason: str,
     *,
+    yes: bool,
     form: OutputForm | None,
 ) -> None:
     """Stop serving a DEVICE, by the id in its certificate, or one certificate, by its serial.
 
     New requests are refused and running streams cut within a second. What is revoked already
     stays as it was. From a file, 10,000 at a time are revoked: all of them or none.
+
+    At a terminal it asks first.
     """
     require_no_contradiction(
         (
@@ -79,8 +89,12 @@ async def revoke(
         )
     )
     if file is not None:
-        await _revoke_all(read_devices(file, reason), form=form)
+        asked = read_devices(file, reason)
+        _require_certainty(f"the {len(asked)} of the file", yes=yes)
+        await _revoke_all(asked, form=form)
         return
+    issued = f" of {issuer}" if issuer else ""
+    _require_certainty(device or f"{SERIAL_PREFIX}{serial}{issued}", yes=yes)
     given = {"device": device, "serial": serial, "issuer": issuer, "reason": reason}
     body: Json = {name: value for name, value in given.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
@@ -101,6 +115,11 @@ async def revoke(
         say(f"WARNING: {note}.")
     lift_by = view["id"] if view["issuer"] else who
     say(f"To serve it again: control-plane devices lift {lift_by}")
+
+
+def _require_certainty(who: str, *, yes: bool) -> None:
+    told = f"New requests of {who} are refused at once, and running streams are cut."
+    require_certainty([told], f"Revoke {who}?", yes=yes)
 
 
 async def _revoke_all(asked: Sequence[Json], *, form: OutputForm | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from control_plane.clock import now
+from control_plane.commands.certainty import require_certainty, yes_option
 from control_plane.commands.columns import Column, problem_colour
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.printing import ListPrinter, print_document, print_value, wide
@@ -165,10 +166,16 @@ async def rotate(
 
 @operators.command(examples=("control-plane operators remove alice",))
 @click.argument("name", type=NameType())
+@yes_option
 @output_form
 @command
-async def remove(name: OperatorName, *, form: OutputForm | None) -> None:
-    """Remove an operator: from now on nobody is let in with their token."""
+async def remove(name: OperatorName, *, yes: bool, form: OutputForm | None) -> None:
+    """Remove an operator: from now on nobody is let in with their token.
+
+    At a terminal it asks first.
+    """
+    told = f"From now on the token of {name} lets nobody in, and their sessions end."
+    require_certainty([told], f"Remove {name}?", yes=yes)
     async with _operators() as store:
         await store.remove(name, actor=shell_actor())
     if form:

@@ -3,6 +3,7 @@
 import click
 
 from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.certainty import require_certainty, yes_option
 from control_plane.commands.columns import Column, to_the_second
 from control_plane.commands.printing import ListPrinter, print_items, print_value, wide
 from control_plane.commands.running import command, say
@@ -84,24 +85,30 @@ async def who(*, wide: bool, form: OutputForm | None) -> None:
 @click.argument("session", required=False)
 @click.option("--all", "is_all", is_flag=True, help="Every one that has begun.")
 @_of_operator
+@yes_option
 @output_form
 @command
 async def end(
-    session: str | None, *, is_all: bool, operator: str | None, form: OutputForm | None
+    session: str | None, *, is_all: bool, operator: str | None, yes: bool, form: OutputForm | None
 ) -> None:
-    """End a SESSION, named by its id or an unambiguous beginning of that, or all of them."""
+    """End a SESSION, named by its id or an unambiguous beginning of that, or all of them.
+
+    At a terminal it asks first.
+    """
     require_no_contradiction(
         ["give a SESSION or --all" if (session is not None) == is_all else None]
     )
     path = _path(operator)
     async with ApiClient.open(settings(ClientSettings)) as api:
         ended = [] if session is None else [await _named(api, path, session)]
+        whose = f" of {operator}" if operator else ""
+        what = f"the session {ended[0]}{whose}" if ended else f"every session{whose}"
+        told = "Whoever is signed in there has to sign in again."
+        require_certainty([told], f"End {what}?", yes=yes)
         await api.call("DELETE", *path, *ended)
     if form:
         print_value({"operator": operator, "ended": ended[0] if ended else "all"}, form)
-    whose = f"of {operator} " if operator else ""
-    what = f"the session {ended[0]} " if ended else "every session "
-    say(f"{what}{whose}is ended")
+    say(f"{what} is ended")
 
 
 def _path(operator: str | None) -> tuple[str, ...]:

@@ -28,7 +28,17 @@ ANSWERS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
         "connections edit": ("--token-stdin",),
         "connections rotate": ("--token-stdin",),
     },
-    ("apply_run.py", "_may_prune"): {"apply": ("--yes",)},
+    ("certainty.py", "require_certainty"): dict.fromkeys(
+        (
+            "apply",
+            "connections discard",
+            "connections revoke",
+            "devices revoke",
+            "operators remove",
+            "sessions end",
+        ),
+        ("--yes",),
+    ),
 }
 
 
