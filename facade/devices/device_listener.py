@@ -113,8 +113,9 @@ class DeviceListener:
         begun.add_done_callback(partial(_close_unbegun, accepted))
 
     async def _shake_hands(self, accepted: socket.socket, peer: str, handshake: Handshake) -> None:
+        context = self.context
         try:
-            tls = await self._shaken(accepted, handshake)
+            tls = await self._shaken(accepted, context, handshake)
         except (HandshakeFailedError, TimeoutError, asyncio.CancelledError) as error:
             self._metrics.handshakes_failed.inc()
             if isinstance(error, HandshakeFailedError):
@@ -131,7 +132,7 @@ class DeviceListener:
             return
         self._handshakes.note_good_end(handshake.site)
         self._strange.note_good_end(handshake.site)
-        is_of_before = tls.get_context() is not self.context  # reloaded meanwhile
+        is_of_before = context is not self.context  # reloaded meanwhile
         if (
             is_of_before
             and protocol.device.identity
@@ -139,12 +140,14 @@ class DeviceListener:
         ):
             self._devices.live.cut_no_longer_accepted([protocol])
 
-    async def _shaken(self, accepted: socket.socket, handshake: Handshake) -> SSL.Connection:
+    async def _shaken(
+        self, accepted: socket.socket, context: SSL.Context, handshake: Handshake
+    ) -> SSL.Connection:
         """Shake hands; raise what `shake_hands` raises, and `TimeoutError`."""
         async with asyncio.timeout(None) as limit:
             time = HandshakeTime(limit, accepted)
             try:
-                return await shake_hands(accepted, self.context, handshake.note)
+                return await shake_hands(accepted, context, handshake.note)
             finally:
                 time.stop()
 

@@ -15,7 +15,7 @@ from facade.devices.handshake_end import (
     ending_of_certificate,
     ending_of_tls,
 )
-from facade.devices.tls import notes_of
+from facade.devices.tls import count_steps, notes_of
 from facade.errors import FacadeError
 
 # What OpenSSL's state machine is in until a ClientHello has come (statem.c).
@@ -66,6 +66,7 @@ async def shake_hands(
                 raise HandshakeFailedError(ending, connection) from error
             else:
                 is_done = True
+                count_steps(connection)
     finally:
         if not is_done:
             readable.stop()

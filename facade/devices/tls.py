@@ -11,6 +11,7 @@ that a distribution's Python is linked with, and is pinned and updated with the 
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 from attrs import define
@@ -25,10 +26,10 @@ from shared.pem import InvalidPemError
 
 # A handshake takes two round trips, which are some seconds at most on a slow radio link.
 HANDSHAKE_TIMEOUT_SECONDS: Final = 10.0
-# Steps of OpenSSL's state machine in a connection's whole life. A handshake takes some 20, a
-# KeyUpdate at most 6, a refused renegotiation 8. Devices update keys after 100 GiB and more, if at
-# all. One call answers everything that came, so a device that sends nothing else would block the
-# loop (docs/decisions/devices.md).
+# Steps of OpenSSL's state machine after a connection's handshake, which has messages of a fixed
+# number. A KeyUpdate takes at most 6, a refused renegotiation 8. Devices update keys after 100 GiB
+# and more, if at all. One call answers everything that came, so a device that sends nothing else
+# would block the loop (docs/decisions/devices.md).
 MAX_HANDSHAKE_STEPS: Final = 1000
 _VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 # For TLS 1.2, what Python's own `ssl` allows: forward secrecy, and no CBC before AEAD.
@@ -75,7 +76,7 @@ class RefusedConnectionError(FacadeError):
 class HandshakeNotes:
     """What is known of a connection's handshake while it goes on, and after it failed."""
 
-    steps: int = 0  # of OpenSSL's state machine
+    steps: int = 0  # of OpenSSL's state machine, since the handshake was finished
     certificate_error: tuple[int, int] | None = None  # X509_V_ERR_*, and the depth in the chain
 
 
@@ -110,7 +111,6 @@ def server_context(
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(_OPTIONS)
     context.set_alpn_select_callback(_http_only)
-    context.set_info_callback(_count_handshake_step)
     # A connection that waits keeps no record buffers, which are 34 KiB each.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     # One call encrypts and sends all that the kernel takes, instead of a record of 16 KiB.
@@ -125,6 +125,23 @@ def server_context(
         believe(context, device_cas, crls)
     except Exception as error:
         raise TlsConfigurationError("FACADE_DEVICE_CA_FILE: OpenSSL takes none of it") from error
+    return context
+
+
+def count_steps(connection: SSL.Connection) -> None:
+    """Count OpenSSL's steps from now on: of a connection whose handshake is finished.
+
+    To count the handshake's own took a twentieth of a device's session
+    (docs/decisions/devices.md). So the connection goes on with another context: OpenSSL looks there
+    whom to tell of a step. All else it took from the first one.
+    """
+    connection.set_context(_after_handshake())
+
+
+@cache
+def _after_handshake() -> SSL.Context:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_info_callback(_count_step)
     return context
 
 
@@ -182,14 +199,13 @@ def _http_only(
     return _HTTP if _HTTP in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
-def _count_handshake_step(
+def _count_step(
     connection: SSL.Connection,
     where: int,  # noqa: ARG001 - pyOpenSSL's signature
     result: int,  # noqa: ARG001 - pyOpenSSL's signature
 ) -> None:
     """Drop what a device sends once it has used up its steps."""
-    # Some 20 times a handshake: there are notes from the second time on.
-    notes: HandshakeNotes = connection.get_app_data() or notes_of(connection)
+    notes = notes_of(connection)
     notes.steps += 1
     if notes.steps > MAX_HANDSHAKE_STEPS:
         connection.set_shutdown(SSL.RECEIVED_SHUTDOWN)
