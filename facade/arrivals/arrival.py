@@ -119,7 +119,7 @@ class Progress:
     hungry: asyncio.Event = field(factory=asyncio.Event, init=False)  # other bytes are wanted
     unreadable: OSError | None = field(default=None, init=False)  # what reading it has met
     _waits: Iterator[int] = field(factory=count, init=False)
-    _moved: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _waiting: dict[Want, asyncio.Future[None]] = field(factory=dict, init=False)
 
     @property
     def length(self) -> int | None:
@@ -178,28 +178,39 @@ class Progress:
             self.asked.add(gap - gap % ALIGNED_BYTES, aligned_end(gap_end, length))
 
     def advance(self, first: int, end: int) -> None:
-        """Note that these bytes have come, with their checksums."""
+        """Note that these bytes have come, with their checksums.
+
+        Only who can go on by it is woken: of a herd that reads in ranges, most wait for others.
+        """
         self.come.add(first, end)
-        self.tell()
+        for want, moved in self._waiting.items():
+            if not moved.done() and self._limit(want) is not None:
+                moved.set_result(None)
 
     async def sendable(self, want: Want) -> int:
         """Wait as `Arrival` says."""
         try:
             while True:
-                if self.is_proven:
-                    return self.length or 0
-                if not self.is_wrong:
-                    come_to = self.come.run_end(want.at)
-                    limit = want.sendable(come_to, self.come.count, self.length)
-                    if limit > want.at:
-                        return limit
+                if (limit := self._limit(want)) is not None:
+                    return limit
                 self._raise_failure()
                 if want.waits_since is None:
                     want.waits_since = next(self._waits)
                 self._stir(want)
-                await self._moved.wait()
+                moved = self._waiting[want] = asyncio.get_running_loop().create_future()
+                await moved
         finally:
             want.waits_since = None
+            self._waiting.pop(want, None)
+
+    def _limit(self, want: Want) -> int | None:
+        """Return the end of what may be sent; None if nothing may."""
+        if self.is_proven:
+            return self.length or 0
+        if self.is_wrong:
+            return None
+        limit = want.sendable(self.come.run_end(want.at), self.come.count, self.length)
+        return limit if limit > want.at else None
 
     async def note_marked(self, device: str) -> None:
         """Note it for the log."""
@@ -246,9 +257,10 @@ class Progress:
         return piece
 
     def tell(self) -> None:
-        """Let readers look again: more has come, or the state is another one."""
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+        """Let all readers look again, because the state is another one."""
+        for moved in self._waiting.values():
+            if not moved.done():
+                moved.set_result(None)
 
 
 @define(eq=False)
