@@ -6,7 +6,8 @@
 - Nobody uses a request's body. Of a long one only its beginning is read.
 - Another protocol is declined by going on with this one: what follows is read as HTTP (RFC 9110
   section 7.8).
-- Behind what is no HTTP nothing is read any more.
+- Behind what is no HTTP nothing is read any more. Nor is it behind a request that asks for a tunnel
+  (RFC 9110 section 9.3.6), or one whose body comes in chunks: its answer is the last one.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from collections import deque
 from typing import Final
 
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.hdrs import METH_CONNECT
 from aiohttp.http import HttpRequestParser, HttpVersion10, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
@@ -66,7 +68,9 @@ class IncomingRequests:
     _waiting: deque[IncomingRequest] = field(factory=deque, init=False)
     _waiting_bytes: int = field(default=0, init=False)  # that came while something waits
     _is_full: bool = field(default=False, init=False)
-    _is_broken: bool = field(default=False, init=False)  # what came is no HTTP
+    _is_broken: bool = field(default=False, init=False)  # what comes is no HTTP
+    # Of a request that asks for another protocol, until what follows is read as HTTP.
+    _declined: StreamReader | None = field(default=None, init=False)
     _is_body_left: bool = field(default=False, init=False)  # a body has more than is kept of it
     is_newest_whole: bool = field(default=True, init=False)  # nothing that follows belongs to it
     wants_more: bool = field(default=True, init=False)  # whether more is to be read of the device
@@ -94,8 +98,7 @@ class IncomingRequests:
         try:
             self._parse(self._parser, data)
         except HttpProcessingError as error:
-            self._is_broken = True
-            self.wants_more = False
+            self._read_no_more()
             self._waiting.append(IncomingRequest(_NO_REQUEST, EMPTY_PAYLOAD, error))
         self._count(len(data))
         return len(self._waiting) - before
@@ -109,19 +112,36 @@ class IncomingRequests:
 
     def _parse(self, parser: HttpRequestParser, data: bytes) -> None:
         """Parse one request after the other, so that those before a malformed one are known."""
-        while True:
+        while not self._is_broken:
+            if self._declined is not None and self._declined.is_eof():
+                # aiohttp drops what follows in the same piece, unless it knows the protocol.
+                parser.set_upgraded(True)
             messages, is_upgraded, rest = parser.feed_data(data)
             for message, body in messages:
-                self._waiting.append(IncomingRequest(message, body))
-                self.is_newest_whole = body is EMPTY_PAYLOAD
+                self._note(message, body)
             parser.message_consumed()
             if is_upgraded:
                 parser.set_upgraded(False)
+                self._declined = None
                 self.is_newest_whole = False
             is_all = not (data or messages or is_upgraded)
             if not rest and (is_all or self._is_body_left or len(self._waiting) >= MAX_WAITING):
                 return  # what is left waits in the parser
             data = rest
+
+    def _note(self, message: RawRequestMessage, body: StreamReader) -> None:
+        # aiohttp takes the trailers of a body in chunks for fields of the request behind it.
+        if message.method == METH_CONNECT or message.chunked:
+            message = message._replace(should_close=True)
+            self._read_no_more()
+        elif message.upgrade:
+            self._declined = body
+        self._waiting.append(IncomingRequest(message, body))
+        self.is_newest_whole = body is EMPTY_PAYLOAD
+
+    def _read_no_more(self) -> None:
+        self._is_broken = True
+        self.wants_more = False
 
     def take(self) -> IncomingRequest | None:
         """Return the next one, if one waits."""

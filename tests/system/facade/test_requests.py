@@ -151,6 +151,34 @@ async def test_an_upload_is_refused_with_its_body_unread(served: Served) -> None
     assert served.upstream.requests == []
 
 
+async def test_a_trailer_is_no_field_of_the_request_behind_it(served: Served) -> None:
+    """The parser takes it for one: a range of a body in chunks cut the next answer short."""
+    chunks = b"3\r\nabc\r\n0\r\nRange: bytes=0-1\r\n\r\n"
+    post = request_bytes(b"/v2/", method="POST", headers=b"Transfer-Encoding: chunked\r\n")
+    async with raw_connection(served.device) as connection:
+        await connection.send(post + chunks + request_bytes(served.path.encode()))
+        answer = await connection.answer()
+        assert (answer.status, answer.header("Connection")) == (405, "close")
+        assert await connection.rest() == b""
+    assert (await ask(served.device, request_bytes(served.path.encode()))).body == b"content"
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.0"])
+async def test_what_is_sent_behind_another_protocol_is_answered(
+    served: Served, protocol: bytes
+) -> None:
+    """In the same piece, also one that the parser does not know: it dropped what followed."""
+    upgrade = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol
+    async with raw_connection(served.device) as connection:
+        await connection.send(
+            request_bytes(b"/v2/_catalog", headers=upgrade) + request_bytes(served.path.encode())
+        )
+        await connection.send(request_bytes(b"/v2/"))
+        assert (await connection.answer()).status == 404
+        assert (await connection.answer()).body == b"content"
+        assert (await connection.answer()).body == b"{}"
+
+
 async def test_two_requests_at_once_are_answered_one_after_the_other(served: Served) -> None:
     """Pipelined answers in another order would be another device's bytes."""
     other = served.upstream.blob(b"other content")
