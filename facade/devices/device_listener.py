@@ -18,10 +18,9 @@ from facade.devices.chain_verifier import ChainVerifier
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_transport import DeviceTransport
 from facade.devices.farewell import say_farewell
-from facade.devices.handshake import HandshakeFailedError, shake_hands
+from facade.devices.handshake import Handshake
 from facade.devices.handshake_end import GIVEN_UP, TIMED_OUT, TOO_OFTEN, Ending
-from facade.devices.handshake_time import HandshakeTime
-from facade.devices.handshakes import Handshake, Handshakes
+from facade.devices.handshakes import Handshakes
 from facade.devices.live_connections import LiveConnection
 from facade.devices.refused_handshakes import RefusedHandshakes
 from facade.devices.strange_addresses import StrangeAddresses
@@ -57,7 +56,7 @@ class DeviceListener:
         """Begin with no handshake."""
         limits = self._devices.live.limits
         self._accepting = AcceptLoop(self._socket, self._begin, self._has_place)
-        self._handshakes = Handshakes(TasksBySite(limits.handshakes))
+        self._handshakes = Handshakes(limits.handshakes)
         self._farewells = TasksBySite(limits.farewells)
         self._refused = RefusedHandshakes(self._metrics, self._devices.identity_rule)
         self._metrics.handshakes.set_function(lambda: self._handshakes.count)
@@ -108,31 +107,33 @@ class DeviceListener:
             accepted.close()
             self._refused.note(TOO_OFTEN, peer)
             return
-        shaking = partial(self._shake_hands, accepted, peer)
-        begun = self._handshakes.begin(accepted, site, shaking)
-        begun.add_done_callback(partial(_close_unbegun, accepted))
+        handshake = Handshake(accepted, peer, site, self.context, self._on_end)
+        self._handshakes.add(handshake)
+        handshake.begin()
 
-    async def _shake_hands(self, accepted: socket.socket, peer: str, handshake: Handshake) -> None:
-        context = self.context
-        try:
-            tls = await self._shaken(accepted, context, handshake)
-        except (HandshakeFailedError, TimeoutError, asyncio.CancelledError) as error:
-            self._metrics.handshakes_failed.inc()
-            if isinstance(error, HandshakeFailedError):
-                self._take_leave(accepted, handshake.site)
-            else:
-                accepted.close()
-            self._tell_of(error, peer)
-            return  # also where it was cancelled: given up, which is its end
+    def _on_end(self, handshake: Handshake, ending: Ending | None) -> None:
+        self._handshakes.remove(handshake)
+        if ending is None:
+            self._let_in(handshake)
+            return
+        self._metrics.handshakes_failed.inc()
+        if ending is TIMED_OUT or ending is GIVEN_UP:
+            handshake.socket.close()
+            self._refused.note(ending, handshake.peer)
+        else:
+            self._take_leave(handshake.socket, handshake.site)
+            self._tell_of_refused(ending, handshake)
+
+    def _let_in(self, handshake: Handshake) -> None:
         protocol = self._devices()
         try:
-            DeviceTransport(accepted, tls, protocol)
+            DeviceTransport(handshake.socket, handshake.connection, protocol)
         except RefusedConnectionError as error:
-            self._tell_of_refused(error.ending, peer, tls)
+            self._tell_of_refused(error.ending, handshake)
             return
         self._handshakes.note_good_end(handshake.site)
         self._strange.note_good_end(handshake.site)
-        is_of_before = context is not self.context  # reloaded meanwhile
+        is_of_before = handshake.context is not self.context  # reloaded meanwhile
         if (
             is_of_before
             and protocol.device.identity
@@ -140,30 +141,10 @@ class DeviceListener:
         ):
             self._devices.live.cut_no_longer_accepted([protocol])
 
-    async def _shaken(
-        self, accepted: socket.socket, context: SSL.Context, handshake: Handshake
-    ) -> SSL.Connection:
-        """Shake hands; raise what `shake_hands` raises, and `TimeoutError`."""
-        async with asyncio.timeout(None) as limit:
-            time = HandshakeTime(limit, accepted)
-            try:
-                return await shake_hands(accepted, context, handshake.note)
-            finally:
-                time.stop()
-
-    def _tell_of(self, error: BaseException, peer: str) -> None:
-        match error:
-            case HandshakeFailedError():
-                self._tell_of_refused(error.ending, peer, error.connection)
-            case TimeoutError():
-                self._refused.note(TIMED_OUT, peer)
-            case _:
-                self._refused.note(GIVEN_UP, peer)
-
-    def _tell_of_refused(self, ending: Ending, peer: str, tls: SSL.Connection) -> None:
+    def _tell_of_refused(self, ending: Ending, handshake: Handshake) -> None:
         if ending.is_about_certificate:
             self._devices.live.admissions.note_refused(ending.words)
-        self._refused.note(ending, peer, tls)
+        self._refused.note(ending, handshake.peer, handshake.connection)
 
     def _take_leave(self, refused: socket.socket, site: str) -> None:
         """Let a device that was refused read why, beside the handshakes of others."""

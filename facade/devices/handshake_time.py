@@ -7,6 +7,7 @@ busy. So whoever has sent something that was not read yet is waited for, up to a
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from attrs import define, field
@@ -20,10 +21,10 @@ LOOK_AGAIN_SECONDS: Final = 1.0
 
 @define(eq=False)
 class HandshakeTime:
-    """Ends a handshake's `asyncio.timeout(None)` when the device's time is over."""
+    """Tells once, by `on_over`, that the device's time for a handshake is over."""
 
-    _limit: asyncio.Timeout
     _socket: socket.socket
+    _on_over: Callable[[], None]
     _seconds: float = HANDSHAKE_TIMEOUT_SECONDS
     _most_seconds: float = MOST_HANDSHAKE_SECONDS
     _look_again_seconds: float = LOOK_AGAIN_SECONDS
@@ -45,4 +46,4 @@ class HandshakeTime:
         if now < self._last and has_unread(self._socket):
             self._timer = self._loop.call_later(self._look_again_seconds, self._look)
         else:
-            self._limit.reschedule(now)
+            self._on_over()

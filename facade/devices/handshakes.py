@@ -17,57 +17,27 @@ handshake with a good end takes one stall off what its address owes. So neither 
 a fleet behind one address count for long, nor a few good ones among a flood.
 """
 
-import asyncio
-import socket
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from attrs import define, field
 
-from facade.devices.tasks_by_site import TasksBySite
-from facade.devices.unread import has_unread
+from facade.devices.by_site import BySite
+from facade.devices.handshake import Handshake
 from shared.bounded_map import BoundedMap
 
-# Without a message of the device: longer than a slow radio link takes to lose and repeat a packet,
-# and than a busy device takes to sign.
-STALL_SECONDS: Final = 3.0
 OWED_SECONDS: Final = 60.0  # after its last stall; then an address owes nothing any more
 MAX_OWING_SITES: Final = 4096  # some 350 bytes each; the longest owing goes first
-
-
-@define(eq=False)
-class Handshake:
-    """A handshake under way: the state that OpenSSL is in, and since when (clock's seconds)."""
-
-    _socket: socket.socket
-    site: str
-    _clock: Callable[[], float]
-    _state: bytes = field(default=b"", init=False)
-    _since: float = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Begin now."""
-        self._since = self._clock()
-
-    def note(self, state: bytes) -> None:
-        """Note how far it has come."""
-        if state != self._state:
-            self._state, self._since = state, self._clock()
-
-    @property
-    def is_stalled(self) -> bool:
-        """Whether the device sends nothing that takes it further. Unread bytes count as sent."""
-        return self._clock() - self._since >= STALL_SECONDS and not has_unread(self._socket)
 
 
 @define(eq=False)
 class Handshakes:
     """All handshakes of one process."""
 
-    _tasks: TasksBySite
+    _limit: int
     _clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
-    _under_way: dict[asyncio.Task[None], Handshake] = field(factory=dict, init=False)
+    _under_way: BySite[Handshake] = field(factory=BySite, init=False)
     _owed: BoundedMap[str, int] = field(init=False)  # stalls, by site
 
     def __attrs_post_init__(self) -> None:
@@ -77,30 +47,25 @@ class Handshakes:
     @property
     def count(self) -> int:
         """How many there are."""
-        return self._tasks.count
+        return self._under_way.count
 
     def has_place(self) -> bool:
         """Tell whether one more may begin. Another one may have given way for it."""
-        if not self._tasks.is_full:
+        if self.count < self._limit:
             return True
-        most = self._tasks.site_with_most
+        most = self._under_way.site_with_most
         if self._owed.get(most):
-            self._under_way.pop(self._tasks.give_up_oldest_of(most))
+            self._give_up(self._under_way.oldest_of(most))
             return True
         return self._give_up_stalled()
 
-    def begin(
-        self,
-        accepted: socket.socket,
-        site: str,
-        shake: Callable[[Handshake], Coroutine[Any, Any, None]],
-    ) -> asyncio.Task[None]:
-        """Begin one."""
-        handshake = Handshake(accepted, site, self._clock)
-        task = self._tasks.begin(shake(handshake), site)
-        self._under_way[task] = handshake
-        task.add_done_callback(lambda done: self._under_way.pop(done, None))
-        return task
+    def add(self, handshake: Handshake) -> None:
+        """Count one that begins."""
+        self._under_way.add(handshake, handshake.site)
+
+    def remove(self, handshake: Handshake) -> None:
+        """Count one no longer, because it has ended; harmless if it is not counted."""
+        self._under_way.remove(handshake, handshake.site)
 
     def note_good_end(self, site: str) -> None:
         """Note that a device of this site was let in."""
@@ -109,15 +74,19 @@ class Handshakes:
 
     def give_up_all(self) -> None:
         """End every one."""
-        self._tasks.give_up_all()
+        for each in self._under_way.all():
+            self._give_up(each)
 
     def _give_up_stalled(self) -> bool:
-        stalled = [(task, each) for task, each in self._under_way.items() if each.is_stalled]
-        for task, each in stalled:
-            del self._under_way[task]
-            self._tasks.give_up(task, each.site)
+        stalled = [each for each in self._under_way.all() if each.is_stalled]
+        for each in stalled:
+            self._give_up(each)
             self._owe(each.site, (self._owed.get(each.site) or 0) + 1)
         return bool(stalled)
+
+    def _give_up(self, handshake: Handshake) -> None:
+        self.remove(handshake)
+        handshake.give_up()
 
     def _owe(self, site: str, stalls: int) -> None:
         if stalls:

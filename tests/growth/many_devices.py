@@ -30,7 +30,7 @@ import uvloop
 from attrs import define, field
 from OpenSSL import SSL
 
-from facade.devices.handshakes import STALL_SECONDS
+from facade.devices.handshake import STALL_SECONDS
 
 ADDRESSES: Final = 50  # 127.0.0.1 and following: as many have ports for a million connections
 A_TURN: Final = 10  # begun before it is looked at what the facade says: devices have time for that

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from facade.devices.handshakes import STALL_SECONDS
+from facade.devices.handshake import STALL_SECONDS
 from tests.growth.devices import come_at_once
 from tests.growth.measured import GROWTH, Growth, Sizes
 from tests.support.facade_process import Facade

@@ -11,9 +11,9 @@ from OpenSSL import SSL
 from typing_extensions import override
 
 from facade.devices.device_transport import DeviceTransport
-from facade.devices.handshake import shake_hands
 from tests.support.device_socket import SMALL_BUFFER_BYTES, Device, tcp_pair
 from tests.support.eventually import eventually
+from tests.support.server_handshake import shake_hands
 from tests.support.tls_records import RecordWriter
 
 

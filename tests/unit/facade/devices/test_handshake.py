@@ -13,10 +13,12 @@ from OpenSSL import SSL
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
 from facade.devices.device_transport import DeviceTransport
-from facade.devices.handshake import HandshakeFailedError, shake_hands
+from facade.devices.handshake import Handshake
+from facade.devices.handshake_end import GIVEN_UP, Ending
 from facade.devices.tls import presented_certificate
 from tests.support.device_socket import SMALL_BUFFER_BYTES, Device, fill_kernel, tcp_pair
 from tests.support.noted_connections import DeviceTls, Notes
+from tests.support.server_handshake import SITE, HandshakeRefusedError, shake_hands
 
 BOTH_VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 NOT_TLS = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -105,7 +107,7 @@ async def test_whose_certificate_is_not_accepted_is_refused(
         tls = bad_device_tls(server_ca, issued, tmp_path)
         tls.maximum_version = version
         seen = await asyncio.to_thread(refusal, Device(raw, tls))
-        with pytest.raises(HandshakeFailedError, match=words):
+        with pytest.raises(HandshakeRefusedError, match=words):
             await shaking
         assert "ALERT" in seen
         assert accepted.fileno() != -1
@@ -129,7 +131,7 @@ async def test_who_leaves_or_speaks_no_tls_is_refused(
     device.close()
     if is_reset:  # which may drop what was said
         words = f"{words}|before the first message"
-    with pytest.raises(HandshakeFailedError, match=words):
+    with pytest.raises(HandshakeRefusedError, match=words):
         await shake_hands(accepted, facade_tls)
     assert not asyncio.get_running_loop().remove_reader(accepted)
 
@@ -139,11 +141,11 @@ async def test_a_handshake_that_was_given_up_is_not_watched(
 ) -> None:
     """So that its descriptor can be another connection's."""
     _, accepted = sockets
-    shaking = asyncio.create_task(shake_hands(accepted, facade_tls))
-    await asyncio.sleep(0.01)
-    shaking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await shaking
+    ends = list[Ending | None]()
+    shaking = Handshake(accepted, SITE, SITE, facade_tls, lambda _, ending: ends.append(ending))
+    shaking.begin()
+    shaking.give_up()
+    assert ends == [GIVEN_UP]
     assert not asyncio.get_running_loop().remove_reader(accepted)
     assert accepted.fileno() != -1
 
