@@ -17,7 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from control_plane.proof.actions import ACCEPT_RESTORE, REVISION_ACTIONS, SEND_BACK
 from control_plane.proof.layers import Layers
-from control_plane.proof.session_endings import SessionEnding, ending_of
+from control_plane.proof.session_endings import SessionEnding, endings_of
 from control_plane.proof.signer import Verifier
 from shared.statement import (
     AuditEntry,
@@ -58,7 +58,7 @@ class LoggedAct:
     action: str
     about: str
     about_generation: int | None
-    ends: SessionEnding | None = None
+    ends: tuple[SessionEnding, ...] = ()
 
 
 @define
@@ -81,8 +81,8 @@ class NewestActs:
             self.sent_back.setdefault(act.about, act.place)
         if act.action == ACCEPT_RESTORE:
             self.restores.add(act.place.hash)
-        if act.ends is not None:
-            _end(self.session_endings, act.ends.what, act.ends.began_by)
+        for each in act.ends:
+            _end(self.session_endings, each.what, each.began_by)
 
 
 @frozen
@@ -184,7 +184,7 @@ def logged_act(entry: AuditEntry, hash_of_it: str) -> LoggedAct:
         entry.action,
         entry.about,
         entry.about_generation,
-        ending_of(entry.action, entry.about, entry.details, entry.at),
+        endings_of(entry.action, entry.about, entry.details, entry.at),
     )
 
 

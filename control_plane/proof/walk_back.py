@@ -13,7 +13,7 @@ import orjson
 from attrs import define, field, frozen
 
 from control_plane.errors import AuditDamagedError
-from control_plane.proof.session_endings import ending_in
+from control_plane.proof.session_endings import endings_in
 from control_plane.proof.signed_log import LoggedAct, Place, entry_hash, logged_act, require_entry
 from control_plane.proof.signer import Verifier
 from shared.outside_bytes import Party, reads_bytes_of
@@ -103,7 +103,7 @@ def _parsed(place: Place, stored: StoredStatement) -> LoggedAct:
         fields["action"],
         fields["about"],
         fields.get("about_generation"),
-        ending_in(fields),
+        endings_in(fields),
     )
 
 

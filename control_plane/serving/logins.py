@@ -42,7 +42,7 @@ class Logins:
             time.monotonic,
             behind_proxy=configured.behind_tls_proxy,
         )
-        opening = SignOn.open(configured.sign_on, gate, chain.database, chain.clock)
+        opening = SignOn.open(configured.sign_on, gate, chain)
         async with opening as sign_on:
             present = sign_on.configured
             terms = present.settings.sha256 if present else None

@@ -27,9 +27,11 @@ from control_plane.proof.session_endings import (
     BEGAN_BY,
     PROVIDER_SESSION,
     SESSION,
+    TOKENS_UNTIL,
     EndingAct,
     SessionEnding,
     ended_by_act,
+    of_tokens,
 )
 from control_plane.proof.signed_log import SignedLog
 from control_plane.reading.query_reader import ListPlace
@@ -203,13 +205,12 @@ class Sessions:
 
     async def end_of_person(self, person: str, *, began_by: datetime) -> None:
         """End every session of a person that had begun by a time: the provider logged them out."""
-        details = {BEGAN_BY: self._until(began_by)}
-        await self._logged_out(operator_subject(person), details)
+        await self._logged_out(operator_subject(person), {}, began_by)
 
     async def end_of_provider(self, provider_session: str, *, began_by: datetime) -> None:
         """End every session that hung on a session of the OpenID provider by a time."""
-        details = {PROVIDER_SESSION: provider_session, BEGAN_BY: self._until(began_by)}
-        await self._logged_out(f"{PROVIDER_SESSION}/{provider_session}", details)
+        details = {PROVIDER_SESSION: provider_session}
+        await self._logged_out(f"{PROVIDER_SESSION}/{provider_session}", details, began_by)
 
     def _until(self, began_by: datetime) -> str:
         """Return until when what began is ended, by our clock: what begins later goes on.
@@ -218,11 +219,13 @@ class Sessions:
         """
         return format_time(min(began_by, self._chain.clock()))
 
-    async def _logged_out(self, about: str, details: Mapping[str, str]) -> None:
+    async def _logged_out(self, about: str, of: Mapping[str, str], began_by: datetime) -> None:
         """End what the provider logged out; the same told again leaves no second entry."""
+        until = format_time(began_by)
+        details = {**of, BEGAN_BY: self._until(began_by), TOKENS_UNTIL: until}
         ends = self._ending(about, details)
-        known = (await self._chain.loaded()).session_ending(ends.what)
-        if known is None or known < ends.began_by:
+        known = (await self._chain.loaded()).session_ending(of_tokens(ends.what))
+        if known is None or format_time(known) < until:
             await self._end_in_any_case(EndingAct.PROVIDER_LOGOUT, about, details, PROVIDER)
 
     async def _end_in_any_case(

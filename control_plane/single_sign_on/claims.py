@@ -30,7 +30,7 @@ from control_plane.single_sign_on.presented_token import TokenRefusedError
 CLOCK_SKEW_SECONDS: Final = 60.0  # by which the provider's clock and ours may differ
 MAX_AGE_SECONDS: Final = 24 * 3600.0  # of an access token, whatever end it claims
 MAX_DISPLAY_NAME_CHARACTERS: Final = 128
-MAX_SESSION_ID_CHARACTERS: Final = 255
+MAX_SESSION_ID_CHARACTERS: Final = 255  # of `sid` and `jti`
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _OF_ID_TOKENS: Final = ("nonce", "at_hash", "c_hash")
 _MAX_TIME: Final = 253_402_300_799.0  # the end of the year 9999
@@ -58,6 +58,7 @@ class ProviderLogout:
     person: Person | None
     session_id: str | None
     issued_at: float
+    token_id: str | None = None  # `jti`: the same one may be told again
 
 
 def require_access_token(kind: str, claims: Claims, *, issuer: str, audience: str) -> None:
@@ -124,7 +125,7 @@ def logout_of(
     person = None if subject is None else _identity(claims)
     if person is None and session_id is None:
         raise TokenRefusedError("it says neither who was logged out nor which session ended")
-    return ProviderLogout(person, session_id, issued_at)
+    return ProviderLogout(person, session_id, issued_at, _id(claims, "jti"))
 
 
 def _person(claims: Claims, name_claim: str, at: datetime) -> VerifiedPerson:
@@ -162,10 +163,14 @@ def _identity(claims: Claims) -> Person:
 
 
 def _session_id(claims: Claims) -> str | None:
-    session_id = claims.get("sid")
-    if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID_CHARACTERS:
+    return _id(claims, "sid")
+
+
+def _id(claims: Claims, name: str) -> str | None:
+    found = claims.get(name)
+    if not isinstance(found, str) or not 0 < len(found) <= MAX_SESSION_ID_CHARACTERS:
         return None
-    return session_id if session_id.isprintable() else None  # Postgres keeps no NUL
+    return found if found.isprintable() else None  # Postgres keeps no NUL
 
 
 def _require_issuer(claims: Claims, issuer: str) -> None:

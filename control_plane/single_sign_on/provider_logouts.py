@@ -1,10 +1,11 @@
 """Whom the provider has logged out, and when: what was issued before that holds no longer.
 
-Rows can only end something. Whoever writes into the database may log people out; whoever deletes a
-row lets a token of before go on for as long as it would have without the logout, and only at those
-processes that did not get the logout themselves. Nobody can make a login there.
+Rows can only end something. Whoever writes into the database may log people out, and nobody can
+make a login there. Whoever deletes a row revives nothing: a logout is in the signed audit log too
+(`proof.session_endings`), which is read together with the rows.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -12,12 +13,20 @@ from urllib.parse import quote
 
 from attrs import define, field
 
-from control_plane.database.database import Database
+from control_plane.database.one_trip import Part
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.session_endings import (
+    OF_EVERYBODY,
+    of_provider,
+    of_subject,
+    of_tokens,
+)
 from control_plane.single_sign_on.claims import CLOCK_SKEW_SECONDS, ProviderLogout
 from shared.bounded_map import BoundedMap
 
 KEPT_SECONDS: Final = 2 * 24 * 3600.0  # longer than any token or session goes on
 REMEMBERED_LOGOUTS: Final = 4096  # that this process was told; some 500 bytes each
+TOLD_AGAIN_SECONDS: Final = 2 * CLOCK_SKEW_SECONDS  # then a logout ends nothing later than before
 
 _NOTE: Final = """
 INSERT INTO public.provider_logouts AS known (ended, logged_out_at)
@@ -40,12 +49,17 @@ class ProviderLogouts:
     """Notes logouts, and tells whether there was one since something was issued."""
 
     _issuer: str
-    _database: Database
+    _chain: AuditChain
     _told: BoundedMap[str, float] = field(init=False)
+    _ended_by: BoundedMap[tuple[str | None, float], float] = field(init=False)  # by token and time
 
     @_told.default
     def _nobody_yet(self) -> BoundedMap[str, float]:
         return BoundedMap(REMEMBERED_LOGOUTS, seconds=KEPT_SECONDS)
+
+    @_ended_by.default
+    def _no_token_yet(self) -> BoundedMap[tuple[str | None, float], float]:
+        return BoundedMap(REMEMBERED_LOGOUTS, seconds=TOLD_AGAIN_SECONDS)
 
     async def note(self, logout: ProviderLogout, at: datetime) -> datetime:
         """Keep a logout that came at this time; return until when what began is ended by it.
@@ -53,17 +67,16 @@ class ProviderLogouts:
         Raises what `Database` raises.
 
         Tokens are of the provider's clock, sessions of ours, so the later of both counts; but a
-        logout that is sent again later ends nothing that came after it.
+        logout that is told again ends nothing that came after it.
         """
-        latest = logout.issued_at + CLOCK_SKEW_SECONDS
-        ended_at = max(logout.issued_at, min(at.timestamp(), latest))
+        ended_at = self._ended_at(logout, at)
         person = str(logout.person) if logout.person else None
         # A logout that names the person and a session ends what the person holds: access tokens
         # need not say of which session they are.
         ended = [person or self._session(logout.session_id or "")]
         for each in ended:
             self._told.set(each, max(ended_at, self._told.get(each) or 0.0))
-        async with self._database.connection() as connection:
+        async with self._chain.database.connection() as connection:
             await connection.execute(_FORGET, KEPT_SECONDS)
             await connection.execute(_NOTE, ended, datetime.fromtimestamp(ended_at, UTC))
         return datetime.fromtimestamp(ended_at, UTC)
@@ -73,17 +86,33 @@ class ProviderLogouts:
     ) -> bool:
         """Tell whether the person was logged out since something was issued to them.
 
-        A token says its second alone, so a logout of the same second counts. Raises what `Database`
-        raises.
+        A token says its second alone, so a logout of the same second counts. Raises what
+        `AuditChain.reading` raises.
         """
         ended = [person, *([self._session(provider_session)] if provider_session else [])]
-        return issued_at <= await self._last(ended)
+        signed = [of_tokens(of_subject(person)), OF_EVERYBODY]
+        if provider_session:
+            signed.append(of_tokens(of_provider(provider_session)))
+        return issued_at <= await self._last(ended, signed)
 
-    async def _last(self, ended: Sequence[str]) -> float:
-        told = max(self._told.get(each) or float("-inf") for each in ended)
-        async with self._database.connection() as connection:
-            row = await connection.fetchrow(_LAST, ended)
-        return max(told, row["at"].timestamp() if row and row["at"] else told)
+    def _ended_at(self, logout: ProviderLogout, at: datetime) -> float:
+        token = (logout.token_id, logout.issued_at)
+        known = self._ended_by.get(token) if logout.token_id else None
+        if known is not None:
+            return known
+        latest = logout.issued_at + CLOCK_SKEW_SECONDS
+        ended_at = max(logout.issued_at, min(at.timestamp(), latest))
+        self._ended_by.set(token, ended_at)
+        return ended_at
+
+    async def _last(self, ended: Sequence[str], signed: Sequence[str]) -> float:
+        """Return when the last of these endings was: as told here, by a row, or by the log."""
+        rows = Part(("at",), _LAST, (ended,))
+        async with self._chain.reading(rows) as proofs:
+            times: list[datetime | None] = [row["at"] for row in proofs.rows(rows)]
+            times += [proofs.log.session_ending(each) for each in signed]
+        told = [self._told.get(each) or -math.inf for each in ended]
+        return max([*told, *(time.timestamp() for time in times if time is not None)])
 
     def _session(self, session_id: str) -> str:
         return f"sid:{quote(self._issuer, safe='')}:{quote(session_id, safe='')}"

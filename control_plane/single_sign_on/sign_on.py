@@ -7,8 +7,8 @@ from typing import Self
 from attrs import frozen
 
 from control_plane.clock import Clock
-from control_plane.database.database import Database
 from control_plane.operators.login_gate import LoginGate
+from control_plane.proof.audit_chain import AuditChain
 from control_plane.single_sign_on.callers import Callers, Persons
 from control_plane.single_sign_on.code_exchange import CodeExchange
 from control_plane.single_sign_on.configuration import SingleSignOn
@@ -46,7 +46,7 @@ class SignOn:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: SingleSignOn | None, gate: LoginGate, database: Database, clock: Clock
+        cls, settings: SingleSignOn | None, gate: LoginGate, chain: AuditChain
     ) -> AsyncIterator[Self]:
         """Yield it; the provider is not asked yet."""
         if settings is None:
@@ -56,7 +56,7 @@ class SignOn:
             settings.networks, ca_certificate=settings.ca_certificate, proxy=settings.proxy
         ) as http:
             provider = OpenIdProvider(settings.issuer, http)
-            logouts = ProviderLogouts(settings.issuer, database)
+            logouts, clock = ProviderLogouts(settings.issuer, chain), chain.clock
             persons = Persons.of(settings, provider, logouts, gate.refused_logins, clock)
             yield cls(Callers(gate, persons), Configured(settings, provider, logouts, clock))
 

@@ -369,11 +369,18 @@ class ControlPlane:
 
 
 @asynccontextmanager
-async def operators_of(database_url: str, keys: KeyFiles) -> AsyncIterator[Operators]:
-    """Yield the use cases of `control-plane operators`, without a process each."""
+async def log_of(database_url: str, keys: KeyFiles) -> AsyncIterator[AuditChain]:
+    """Yield the log, in hands that may sign."""
     signer = Signer.from_private_pem(keys.statement_private.read_bytes())
     async with ControlPlaneDatabase.open(read_database_url(database_url)) as database:
-        yield Operators(AuditChain(database, signer, HighestGenerations(), now))
+        yield AuditChain(database, signer, HighestGenerations(), now)
+
+
+@asynccontextmanager
+async def operators_of(database_url: str, keys: KeyFiles) -> AsyncIterator[Operators]:
+    """Yield the use cases of `control-plane operators`, without a process each."""
+    async with log_of(database_url, keys) as chain:
+        yield Operators(chain)
 
 
 async def approved_connection(plane: ControlPlane, host: str, **fields: Any) -> Json:

@@ -123,7 +123,7 @@ class SignedInstallation:
         uses = LastUses(self.database, now)
         uses.note("kept")
         await uses.look()
-        logouts = ProviderLogouts(ISSUER, self.database)
+        logouts = ProviderLogouts(ISSUER, self.chain())
         await logouts.note(ProviderLogout(Person(ISSUER, "1"), None, now().timestamp()), now())
 
     async def _webhooks(self, end: Place) -> None:

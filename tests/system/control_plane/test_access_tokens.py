@@ -9,12 +9,10 @@ import orjson
 import pytest
 from joserfc.jwk import OctKey
 
-from control_plane.database.database import Database
 from control_plane.operators.person import Person
 from control_plane.single_sign_on.claims import ProviderLogout
 from control_plane.single_sign_on.provider_logouts import ProviderLogouts
-from shared.postgres.database_url import read_database_url
-from tests.support.control_plane import ControlPlane
+from tests.support.control_plane import ControlPlane, log_of
 from tests.support.simulators.openid_provider import (
     CLI_CLIENT_ID,
     CLIENT_ID,
@@ -194,8 +192,8 @@ async def test_a_logout_at_the_provider_ends_what_was_issued_before(signed_on: S
     of_a_session = provider.access_token(sub="ben", iat=now - 20, sid="s-1")
     for token in (before, after, of_a_session):
         await signed_on.me(token)
-    async with Database.open(read_database_url(plane.database_url)) as database:
-        logouts = ProviderLogouts(provider.issuer, database)
+    async with log_of(plane.database_url, plane.keys) as chain:
+        logouts = ProviderLogouts(provider.issuer, chain)
         ada = Person(provider.issuer, "ada")
         came_at = datetime.fromtimestamp(now - 10, UTC)
         await logouts.note(ProviderLogout(ada, "s-9", now - 10), came_at)

@@ -14,14 +14,16 @@ from control_plane.proof.session_endings import (
     OF_EVERYBODY,
     EndingAct,
     SessionEnding,
-    ending_in,
-    ending_of,
+    endings_in,
+    endings_of,
     of_provider,
     of_session,
     of_subject,
+    of_tokens,
 )
 from control_plane.proof.signed_log import LoggedAct, NewestActs, Place, SignedLog
 from control_plane.sessions.session import LIFETIME, Session
+from control_plane.single_sign_on.claims import CLOCK_SKEW_SECONDS, MAX_AGE_SECONDS
 from shared.canonical_json import format_time
 from tests.unit.control_plane.test_chain import SIGNER
 
@@ -36,7 +38,7 @@ def log_of(*endings: SessionEnding) -> SignedLog:
     for number, ending in enumerate(endings, start=1):
         newest = NewestActs()
         place = Place(number, "aa")
-        newest.add(LoggedAct(place, "", EndingAct.SIGN_OUT, "operator/eve", None, ending))
+        newest.add(LoggedAct(place, "", EndingAct.SIGN_OUT, "operator/eve", None, (ending,)))
         log = log.followed_by(place, newest)
     return log
 
@@ -61,9 +63,19 @@ def test_each_act_ends_what_it_names() -> None:
     }
     for (action, about, detail), ending in ended.items():
         details = dict([detail]) if detail else {}
-        assert ending_of(action, about, details, AT) == ending, action
+        assert endings_of(action, about, details, AT) == ((ending,) if ending else ()), action
         fields = {"action": action, "about": about, "details": details, "at": format_time(AT)}
-        assert ending_in(fields) == ending
+        assert endings_in(fields) == endings_of(action, about, details, AT)
+
+
+def test_a_logout_at_the_provider_ends_access_tokens_by_the_providers_clock() -> None:
+    """Which may be ahead: sessions end by ours."""
+    details = {"began_by": format_time(BEFORE), "tokens_until": format_time(AT)}
+    ada, of_ada = "operator/oidc:a:b", of_subject("oidc:a:b")
+    assert endings_of(EndingAct.PROVIDER_LOGOUT, ada, details, AT) == (
+        SessionEnding(of_ada, BEFORE),
+        SessionEnding(of_tokens(of_ada), AT),
+    )
 
 
 def test_an_ending_ends_what_began_before_it() -> None:
@@ -82,8 +94,8 @@ def test_an_ending_ends_what_began_before_it() -> None:
 
 
 def test_a_log_forgets_no_ending_that_may_matter() -> None:
-    """A checkpoint has those of as long as a session may last, and some more."""
-    assert ENDINGS_KEPT > LIFETIME
+    """A checkpoint has those of as long as a session or a token may last, and some more."""
+    assert max(LIFETIME, timedelta(seconds=MAX_AGE_SECONDS + CLOCK_SKEW_SECONDS)) < ENDINGS_KEPT
     known = {
         of_session("new"): AT - LIFETIME,
         of_session("old"): AT - ENDINGS_KEPT - timedelta(seconds=1),
@@ -107,6 +119,6 @@ def test_of_the_same_name_the_latest_ending_holds(some: list[tuple[str, int]]) -
     assert dict(log_of(*endings).all_session_endings()) == latest
     newest = NewestActs()
     for number, ending in reversed(list(enumerate(endings, start=1))):
-        newest.add(LoggedAct(Place(number, "aa"), "", "a", "b", None, ending))
+        newest.add(LoggedAct(Place(number, "aa"), "", "a", "b", None, (ending,)))
     at_once = SignedLog().followed_by(Place(len(endings), "aa"), newest)
     assert dict(at_once.all_session_endings()) == latest

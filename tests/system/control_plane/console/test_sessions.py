@@ -1,7 +1,6 @@
 """How long a session lasts, and what somebody who writes in Postgres can do with one: end it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -9,19 +8,14 @@ import pytest
 from control_plane.audit.accepted_restore import accept_restore
 from control_plane.clock import now
 from control_plane.console.submission import MAX_STRANGERS_FORM_BYTES
-from control_plane.database.database import Database
 from control_plane.operators.authenticated_operator import AuthenticatedOperator
 from control_plane.operators.operator_token import OperatorToken
 from control_plane.operators.permissions import Role
-from control_plane.proof.audit_chain import AuditChain
-from control_plane.proof.belief import HighestGenerations
-from control_plane.proof.signer import Signer
 from control_plane.sessions.session import IDLE, LIFETIME, Session
 from control_plane.sessions.session_seal import SessionSeal
 from control_plane.sessions.sessions import SIGN_INS
-from shared.postgres.database_url import read_database_url
 from tests.support.console_client import SESSION, ConsoleClient, console_client
-from tests.support.control_plane import ControlPlane
+from tests.support.control_plane import ControlPlane, log_of
 from tests.support.eventually import eventually
 from tests.system.control_plane.conftest import StartPlane
 
@@ -142,27 +136,17 @@ async def test_an_ending_that_never_lay_in_the_table_stands_after_a_restart(
             assert await owner.fetchval("SELECT count(*) FROM session_endings") == 0
             assert [await goes_on(each) for each in (out, everywhere, ended)] == [False] * 3
             assert await goes_on(root)
-            async with log_of(own) as chain:
+            async with log_of(own.database_url, own.keys) as chain:
                 await chain.write_checkpoint(await chain.loaded())
             await own.restart()
     await owner.close()
-
-
-@asynccontextmanager
-async def log_of(plane: ControlPlane) -> AsyncIterator[AuditChain]:
-    """Yield the whole log, in hands that may sign."""
-    signer = Signer.from_private_pem(plane.keys.statement_private.read_bytes())
-    async with Database.open(read_database_url(plane.database_url)) as database:
-        chain = AuditChain(database, signer, HighestGenerations(), now)
-        await chain.load(whole=True)
-        yield chain
 
 
 async def test_an_accepted_restore_ends_every_session(own_plane: ControlPlane) -> None:
     """Endings that came after the backup are lost with it."""
     async with console_client(own_plane, "eve") as client:
         assert await goes_on(client)
-        async with log_of(own_plane) as chain:
+        async with log_of(own_plane.database_url, own_plane.keys) as chain:
             await accept_restore(chain, (await chain.loaded()).end.hash, actor="root")
         assert not await goes_on(client)
     root = own_plane.client("root")

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import asyncpg
 import orjson
 import pytest
 from joserfc.jwk import OctKey
@@ -185,6 +186,14 @@ class Simulated(NamedTuple):
             header={"typ": "JWT", **(header or {})}, key=key, **{**usual, **claims}
         )
 
+    async def log_out(self, token_id: str, **claims: Any) -> int:
+        """Have the provider tell of a logout; return the status of the answer."""
+        usual = {"aud": CLIENT_ID, "events": {LOGOUT_EVENT: {}}, "jti": token_id}
+        token = self.provider.access_token(header={"typ": "logout+jwt"}, **{**usual, **claims})
+        return (
+            await self.console.post(f"{BEGIN}/logout", {"logout_token": token}, {"Origin": ""})
+        ).status
+
     async def _begun(self) -> URL:
         begun = await self.console.get(BEGIN)
         assert begun.status == 303, begun.text
@@ -286,6 +295,49 @@ async def test_a_logout_token_is_the_providers(simulated: Simulated) -> None:
     assert str(Person(provider.issuer, "ada")) in simulated.plane.log.read_text()
     await simulated.come_back(iat=now + 20)  # by the provider's clock, which is ahead
     assert (await console.get("/console/")).status == 200
+
+
+async def test_a_logout_that_is_told_again_ends_nothing_that_began_since(
+    simulated: Simulated,
+) -> None:
+    """A provider tells it again if its answer was lost; another logout is another token."""
+    told = int(time.time())
+    await simulated.come_back()
+    assert await simulated.log_out("first", iat=told) == 200
+    assert (await simulated.console.get("/console/")).status == 303
+    for _ in range(2):
+        await simulated.come_back()
+        assert await simulated.log_out("first", iat=told) == 200
+        assert (await simulated.console.get("/console/")).status == 200
+    log = await simulated.plane.client("root").audit()
+    assert [each["action"] for each in log].count("operator.provider_logout") == 1
+    assert await simulated.log_out("second", iat=int(time.time())) == 200
+    assert (await simulated.console.get("/console/")).status == 303
+
+
+async def test_a_logout_stands_without_its_row(simulated: Simulated) -> None:
+    """Whoever writes into the database lets no access token in again, after no restart either."""
+    provider, now = simulated.provider, int(time.time())
+    tokens = [
+        provider.access_token(iat=now - 20),
+        provider.access_token(sub="ben", sid="s-1", iat=now - 20),
+    ]
+    callers = [simulated.plane.client(None, token=each) for each in tokens]
+    assert [(await each.call("GET", "/v1/me")).status for each in callers] == [200, 200]
+    assert await simulated.log_out("1", iat=now) == 200
+    assert await simulated.log_out("2", iat=now, sid="s-1", without=("sub",)) == 200
+    owner = await asyncpg.connect(simulated.plane.owner_url)
+    assert await owner.execute("DELETE FROM provider_logouts") == "DELETE 2"
+    await owner.close()
+    await simulated.plane.restart()
+    for each in callers:
+        answer = await each.call("GET", "/v1/me")
+        assert (answer.status, "logged its person out" in answer.json["detail"]) == (401, True)
+    assert (
+        await simulated.plane.client(None, token=provider.access_token(sub="eva")).call(
+            "GET", "/v1/me"
+        )
+    ).status == 200
 
 
 async def test_a_session_lasts_no_longer_than_the_settings_it_was_begun_under(

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from control_plane.clock import now
+from control_plane.database.one_trip import Part
 from control_plane.errors import (
     NotAuthenticatedError,
     NotPermittedError,
@@ -17,6 +18,7 @@ from control_plane.errors import (
 )
 from control_plane.operators.login_gate import REFUSED_LOGINS, RefusedLogins
 from control_plane.operators.permissions import Role
+from control_plane.proof.signed_log import SignedLog
 from control_plane.single_sign_on.callers import VERIFIED_BESIDE, Persons
 from control_plane.single_sign_on.configuration import SingleSignOn
 from control_plane.single_sign_on.provider import OpenIdProvider
@@ -30,16 +32,18 @@ STRANGER, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
 
 class NobodyLoggedOut:
-    """A database without a logout in it."""
+    """A log and a database without a logout in them."""
+
+    log = SignedLog()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator["NobodyLoggedOut"]:
+    async def reading(self, _: Part) -> AsyncIterator["NobodyLoggedOut"]:
         """Yield itself."""
         yield self
 
-    async def fetchrow(self, *_: object) -> dict[str, Any]:
+    def rows(self, _: Part) -> list[dict[str, Any]]:
         """Return that there is none."""
-        return {"at": None}
+        return [{"at": None}]
 
 
 @asynccontextmanager
