@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device_agent.errors import RefusedError
-from device_agent.layers import MAX_WINDOW_LOG, READ_BYTES, unpacked_digest
+from device_agent.layers import MAX_PARTS, MAX_WINDOW_LOG, READ_BYTES, unpacked_digest
 from device_agent.manifest import Packing
 
 LIMIT = 1024 * 1024
@@ -71,6 +71,19 @@ def test_a_bomb_is_cut(tmp_path: Path, packing: Packing) -> None:
     bomb.write_bytes(packed(bytes(64 * 1024 * 1024), packing))
     with pytest.raises(RefusedError, match="more than 5000000"):
         unpacked_digest(bomb, packing, limit=5_000_000)
+
+
+@COMPRESSED
+def test_a_layer_has_so_many_parts_and_no_more(tmp_path: Path, packing: Packing) -> None:
+    """Each costs, however little is in it: 8 bytes of zstd that hold nothing as much as any."""
+    path = tmp_path / "layer"
+    part = SKIPPED[:4] + bytes(4) if packing is Packing.ZSTD else packed(b"", packing)
+    path.write_bytes(packed(b"x", packing) + part * (MAX_PARTS - 1))
+    assert unpacked_digest(path, packing, limit=LIMIT)[1] == 1
+    with path.open("ab") as file:
+        file.write(part)
+    with pytest.raises(RefusedError, match=f"more than {MAX_PARTS} frames"):
+        unpacked_digest(path, packing, limit=LIMIT)
 
 
 def test_a_window_is_no_larger_than_every_reader_has(tmp_path: Path) -> None:
