@@ -326,6 +326,11 @@ class Flights:
                 found.append((Right(right.key, announced.repository), announced.length))
         return found
 
+    def brings(self, right: Right) -> bool:
+        """Tell whether this process is bringing a blob through a repository: it is not stored."""
+        flight = self._flights.get(right)
+        return flight is not None and not flight.is_landing and flight.proven_length is None
+
     def proven_length(self, right: Right) -> int | None:
         """Return the length of a blob that has just been proven through a repository.
 

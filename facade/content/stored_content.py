@@ -120,7 +120,8 @@ class StoredContent:
 
     async def _open(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
         for _ in range(MAX_LOOKS):
-            if await self._right.proven(asked) is not None:
+            is_here = self._flights.brings(right_of(asked))  # the index need not be asked
+            if not is_here and await self._right.proven(asked) is not None:
                 blob = await self._store.open_blob(asked.pull.digest)
                 if blob is not None:
                     stack.callback(blob.close)

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from facade.arrivals.flight import NothingArrivesError
+from facade.loop.thread_work import in_index_thread
 from facade.registries.payer import FREE
 from facade.rights.right import FlightKey, Right
 from facade.store.file_lock import lock_exclusively
@@ -75,6 +77,25 @@ async def test_what_was_stored_since_it_was_looked_for_is_not_bought_again(
             pass
     assert len(host.simulator.pulls) == 1
     assert not world.partial(host, BLOB, REPOSITORY).parent.exists()
+
+
+async def test_who_reads_along_waits_for_nothing_but_its_bytes(world: World) -> None:
+    """A look into the index for each of a herd's ranges costs a hop to its only thread."""
+    host, process = world.hosts["g"], world.processes[0]
+    holds, gate = Holds(PIECE_BYTES), threading.Event()
+    host.serve(BLOB, REPOSITORY, holds, None)
+    whole = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
+    await eventually(world.partial(host, BLOB, REPOSITORY).exists)
+    hangs = asyncio.create_task(in_index_thread(gate.wait))
+    try:
+        part = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, (0, 1000)))
+        await eventually(part.done)
+        assert part.result() == BLOB.content[:1000]
+    finally:
+        gate.set()
+    await hangs
+    holds.gate.set()
+    assert await whole == BLOB.content
 
 
 async def asked_through(world: World, repository: str) -> list[tuple[str, str | None]]:
