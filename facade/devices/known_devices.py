@@ -19,7 +19,11 @@ from facade.devices.tls import chain_bytes
 from facade.values.device_identity import Identification
 from shared.bounded_map import BoundedMap
 
-MAX_KNOWN_DEVICES: Final = 8192  # some 2 KiB each, also of those that are not connected
+# Also of those that are not connected. A device takes some 2.5 KiB, and what it sends with its
+# certificate, which may be any 100 KiB.
+MAX_KNOWN_BYTES: Final = 32 * 1024 * 1024
+MAX_KNOWN_BYTES_OF_ONE_DEVICE: Final = 128 * 1024
+_ENTRY_BYTES: Final = 2048  # beside its chain
 
 
 @define(eq=False)
@@ -29,7 +33,10 @@ class KnownDevices:
     _identification: Identification
     _read_by: Identification | None = field(default=None, init=False)
     _known: BoundedMap[bytes, PresentedDevice] = field(
-        factory=lambda: BoundedMap(MAX_KNOWN_DEVICES), init=False
+        factory=lambda: BoundedMap(
+            MAX_KNOWN_BYTES, max_share=MAX_KNOWN_BYTES_OF_ONE_DEVICE, size_of=_size_of
+        ),
+        init=False,
     )
 
     def identify(self, tls: SSL.Connection) -> PresentedDevice:
@@ -39,7 +46,7 @@ class KnownDevices:
         known = self._known.get(key)
         if known is None:
             known = identify(tls, self._identification)
-            self._known.set(key, known)
+            self._known.set(key, known, owner=known.counts_as)
         return known
 
     def _forget_what_others_read(self) -> None:
@@ -49,6 +56,10 @@ class KnownDevices:
         if now is not self._read_by:
             self._known.clear()
             self._read_by = now
+
+
+def _size_of(_key: bytes, device: PresentedDevice) -> int:
+    return _ENTRY_BYTES + sum(map(len, device.chain))
 
 
 def _digest_of(verified: Sequence[bytes], brought: Sequence[bytes]) -> bytes:

@@ -1,6 +1,6 @@
 """Who is at the other end of a finished handshake, and which CAs its certificate depends on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, Literal
@@ -117,7 +117,7 @@ def presented(
         anchored_in=anchor,
         problem=problem,
         subject=subject,
-        chain=(_der(certificate), *map(_shared_der, brought)),
+        chain=(_der(certificate), *_chain_of(brought, chain)),
     )
 
 
@@ -138,6 +138,14 @@ def _authorities(chain: Sequence[x509.Certificate]) -> tuple[Authority, Authorit
         return remembered_authority(chain[1]), remembered_authority(chain[-1])
     except (ValueError, UnsupportedAlgorithm):
         raise RefusedConnectionError(UNPARSED_CA) from None
+
+
+def _chain_of(
+    brought: Iterable[x509.Certificate], verified: Sequence[x509.Certificate]
+) -> Iterator[bytes]:
+    """Yield what the device sent; of CAs that a trusted one has issued the same bytes for all."""
+    for each in brought:
+        yield _shared_der(each) if each in verified else _der(each)
 
 
 def _der(certificate: x509.Certificate) -> bytes:

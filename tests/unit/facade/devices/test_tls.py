@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -25,7 +26,11 @@ from deploy.dev.device_ca import (
     IssuedCertificate,
 )
 from facade.devices.identification import CurrentIdentification
-from facade.devices.known_devices import KnownDevices, _digest_of
+from facade.devices.known_devices import (
+    MAX_KNOWN_BYTES_OF_ONE_DEVICE,
+    KnownDevices,
+    _digest_of,
+)
 from facade.devices.presented_device import identify
 from facade.devices.tls import (
     RefusedConnectionError,
@@ -217,6 +222,39 @@ def test_a_device_that_comes_back_is_known_and_no_other_is(
     assert one == identify(ends[3], RULE)
     assert one.id == renewed.id != other.id
     assert len({one.serial, other.serial, renewed.serial}) == 3
+
+
+def test_a_device_that_sends_other_authorities_each_time_pushes_out_itself_alone(
+    context: SSL.Context,
+    server_ca: CertificateAuthority,
+    device_ca: CertificateAuthority,
+    tmp_path: Path,
+) -> None:
+    """Nothing signs what it sends beside its own chain, which may be long."""
+    known, version = KnownDevices(RULE), ssl.TLSVersion.TLSv1_3
+    (tmp_path / "other").mkdir()
+    other = client_context(
+        server_ca, device_ca.issue_device(device="press-8"), tmp_path / "other", version
+    )
+    issued, clients = device_ca.issue_device(), []
+    for number in range(3):
+        (folder := tmp_path / str(number)).mkdir()
+        padded = evolve(issued, chain_pem=issued.chain_pem + padding(number))
+        clients.append(client_context(server_ca, padded, folder, version))
+    modest, first, second, third = (
+        known.identify(shake_hands(context, each)[0]) for each in (other, *clients)
+    )
+    assert first == second == third
+    assert known.identify(shake_hands(context, clients[2])[0]) is third
+    assert known.identify(shake_hands(context, other)[0]) is modest
+    assert known.identify(shake_hands(context, clients[0])[0]) is not first
+
+
+def padding(number: int) -> bytes:
+    """Return a CA's certificate, of which nobody has heard, of half of what one device may have."""
+    content = number.to_bytes(4) * (MAX_KNOWN_BYTES_OF_ONE_DEVICE // 8)
+    more = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), content)
+    return CertificateAuthority.create("padding").renewed(limits=[more]).pem
 
 
 def test_devices_are_read_again_once_certificates_are_read_in_another_way(
