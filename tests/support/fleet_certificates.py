@@ -53,17 +53,21 @@ def other_name(oid: str, der: bytes) -> x509.OtherName:
 def written_names(*values: tuple[str, bytes]) -> dict[str, bytes]:
     """Return an extension of alternative names that are otherNames: types and any bytes.
 
-    No library writes one whose value is no DER. Each part has at most 127 bytes.
+    No library writes one whose value is no DER.
     """
     names = [
-        _der(0xA0, asn1.encode_der(ObjectIdentifier(oid)) + _der(0xA0, value))
+        der(0xA0, asn1.encode_der(ObjectIdentifier(oid)) + der(0xA0, value))
         for oid, value in values
     ]
-    return {ExtensionOID.SUBJECT_ALTERNATIVE_NAME.dotted_string: _der(0x30, b"".join(names))}
+    return {ExtensionOID.SUBJECT_ALTERNATIVE_NAME.dotted_string: der(0x30, b"".join(names))}
 
 
-def _der(tag: int, content: bytes) -> bytes:
-    return bytes([tag, len(content)]) + content
+def der(tag: int, content: bytes) -> bytes:
+    """Return DER with this tag (X.690 sections 8.1.3 and 10.1)."""
+    if len(content) < 0x80:
+        return bytes([tag, len(content)]) + content
+    length = len(content).to_bytes((len(content).bit_length() + 7) // 8)
+    return bytes([tag, 0x80 | len(length)]) + length + content
 
 
 @frozen
