@@ -111,9 +111,17 @@ class ClientFolder:
             "XDG_RUNTIME_DIR": str(self.path),
             "CONTAINERS_CONF": str(self.path / "containers.conf"),
             "CONTAINERS_REGISTRIES_CONF": str(self.path / "registries.conf"),
-            **({"CONTAINERS_STORAGE_CONF": str(self.storage)} if self.storage.exists() else {}),
+            **(self._partial_pulls if self.storage.exists() else {}),
             "TMPDIR": str(self.path),
         }
+
+    @property
+    def _partial_pulls(self) -> dict[str, str]:
+        """What lets podman ask for some files of a layer, and have them all.
+
+        docs/clients.md: the garbage collector of podman 4.3 closes files that are not finished.
+        """
+        return {"CONTAINERS_STORAGE_CONF": str(self.storage), "GOGC": "off"}
 
 
 def skopeo_copy(
