@@ -1,12 +1,13 @@
 """How work ended that several callers wait for: with a result, or with a failure for each."""
 
+import asyncio
 import sqlite3
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 from attrs import field, frozen
 
-from shared.failures import without_frames
+from shared.failures import forget_frames, without_frames
 from shared.structured_log import get_logger
 
 _OWN_ERRORS: Final = ("facade.", "shared.")  # packages whose errors say what happened
@@ -42,9 +43,15 @@ class Failed:
 
 
 async def outcome_of(work: Awaitable[_Result]) -> _Result | Failed:
-    """Return what the work returns, or how it failed. A task that raised would hold its frames."""
+    """Return what the work returns, or how it failed. A task that raised would hold its frames.
+
+    So would one that was cancelled: it keeps what its `CancelledError` came through.
+    """
     try:
         return await work
+    except asyncio.CancelledError as cancelled:
+        forget_frames(cancelled)
+        raise
     except Exception as error:  # noqa: BLE001 - told to everybody who waits
         is_foreseen = isinstance(error, _FORESEEN)
         if not is_foreseen and not type(error).__module__.startswith(_OWN_ERRORS):
