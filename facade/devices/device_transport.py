@@ -27,6 +27,7 @@ What its writer may do (`WritingState`). It is paused in every state but FREE:
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 import struct
 from collections import deque
@@ -56,6 +57,8 @@ KERNEL_SHARE: Final = 2
 
 _SO_MEMINFO: Final = 55  # asm-generic/socket.h: what a socket may take of memory, and takes
 _MEMORY: Final = struct.Struct("=6I")  # read, its limit, sent, its limit, kept, queued to be sent
+_SIOCOUTQNSD: Final = 0x894B  # linux/sockios.h: how much is queued and not on its way yet
+_INT: Final = struct.Struct("=i")
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _Bytes = bytes | bytearray | memoryview
 
@@ -163,12 +166,15 @@ class DeviceTransport(asyncio.Transport):
         """Tell whether the kernel would take so many bytes now, so that none of them waits here."""
         if self._writing >= WritingState.FULL or self._is_closed:
             return False
+        unsent = bytearray(_INT.size)
         try:
             memory = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY.size)
-        except OSError:  # a sandbox that does not know it
+            fcntl.ioctl(self._socket, _SIOCOUTQNSD, unsent)
+        except OSError:  # a sandbox that does not know them
             return False
         *_, limit, _, queued = _MEMORY.unpack(memory)
-        return bool(queued + KERNEL_SHARE * count <= min(limit, UNSENT_BYTES))
+        has_memory = queued + KERNEL_SHARE * count <= limit
+        return bool(has_memory and _INT.unpack(unsent)[0] + count <= UNSENT_BYTES)
 
     @override
     def write(self, data: _Bytes) -> None:

@@ -60,14 +60,17 @@ async def fill(connection: Connection) -> int:
 
 
 async def test_what_the_kernel_is_said_to_take_at_once_it_takes(connections: Connections) -> None:
-    """Nothing of it waits here, though the device reads nothing; then, or once it is closed: no."""
+    """Nothing of it waits here, though the device reads nothing; then, or once it is closed: no.
+
+    What is on its way to the device does not count.
+    """
     made = await connections.connect()
     given = 0
     while made.transport.takes_at_once(PIECE):
         made.transport.write(some_bytes(PIECE))
         assert made.transport.get_write_buffer_size() == 0
         given += PIECE
-    assert 0 < given <= UNSENT_BYTES
+    assert given > UNSENT_BYTES - PIECE
     await write_until_it_waits(made)
     assert not made.transport.takes_at_once(1)
     made.transport.abort()
