@@ -1,4 +1,4 @@
-"""What is remembered of readers that left an arriving blob, and which of those that wait are woken."""
+"""What is remembered of readers that left an arriving blob, and who of those that wait is woken."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -98,4 +98,4 @@ async def test_everybody_is_woken_by_the_end(tmp_path: Path) -> None:
     waiting = [Waiting.begin(arrives, range_behind(piece)) for piece in (8, 12)]
     arrives.machine.fail(OSError("the disk is full"))
     arrives.tell()
-    assert all([each.end() for each in waiting])
+    assert [each.end() for each in waiting] == [True, True]
