@@ -6,13 +6,15 @@ is of what the file has, and so of what readers are given.
 
 While somebody reads the whole, further streams bring segments of it, as long as that pays
 (`widening`). One of them that is refused, gets an answer that does not fit the others, or is far
-slower, is given up, and what it had not brought comes in another way.
+slower, is given up, and what it had not brought comes in another way. If one of several fails that
+a range waits for, there is one at a time for a while.
 
-If the registry gives no ranges, or one stream of several fails, one stream brings the whole, from
-the beginning. What has come before is compared then, and not written again.
+If the registry gives no ranges, one stream brings the whole, from the beginning. What has come
+before is compared then, and not written again.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -26,7 +28,7 @@ from facade.arrivals.gaps import MAX_STREAMS, Segment, aligned_end, next_segment
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.hash_along import HashAlong
 from facade.arrivals.span_download import NoRangesError, SpanDownload
-from facade.arrivals.stream_growth import GrowthTerms
+from facade.arrivals.stream_growth import GrowthTerms, Rest
 from facade.arrivals.validator import Validator
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.arrivals.want import Ends, Want
@@ -70,11 +72,12 @@ class Filling:
     _streams: BlobStreams = field(init=False)
     _validator: Validator | None = field(default=None, init=False)  # of the first answer
     _has_ranges: bool = field(default=True, init=False)
-    _one_at_a_time: bool = field(default=False, init=False)
+    _one_at_a_time: Rest = field(init=False)  # after one of several failed
 
     def __attrs_post_init__(self) -> None:
         """Begin with no stream."""
         self._hash = HashAlong(self._verifier, self._progress, self._length)
+        self._one_at_a_time = Rest(self._growth.rest_seconds)
         self._widening = Widening(self._upstream, self._growth, self._progress.hungry.set)
         self._streams = BlobStreams(
             self._ingest,
@@ -154,7 +157,8 @@ class Filling:
             self._widening.narrow()
             self._go_on_whole()
             return
-        most = 1 if self._one_at_a_time else MAX_STREAMS
+        is_one_at_a_time = self._one_at_a_time.lasts(time.monotonic())
+        most = 1 if is_one_at_a_time else MAX_STREAMS
         wants = list(self._wants())
         self._leave_unwanted(wants)
         while len(self._streams.running) < most:
@@ -170,7 +174,7 @@ class Filling:
             with spending(segment.payer):
                 self._streams.start(BlobStream(self.span(segment)))
         whole = next((want for want in wants if want.needs_all), None)
-        if whole is None or self._progress.is_left:
+        if whole is None or self._progress.is_left or is_one_at_a_time:
             self._widening.stop_waiting()
             return
         with spending(whole.payer):
@@ -181,7 +185,7 @@ class Filling:
         running = self._streams.running
         if self._validator is None and running:
             self._validator = running[0].download.validator
-        if self._one_at_a_time or self._validator is None or not self._validator.is_strong:
+        if self._validator is None or not self._validator.is_strong:
             return
         come, streams = self._progress.come, self._progress.streams
         self._widening.look(running, self._left)
@@ -301,11 +305,12 @@ class Filling:
         is_refusal = failed.is_a(NoRangesError) and not download.is_whole
         if is_refusal or (failed.is_a(UnexpectedAnswerError) and self._streams.running):
             self._do_without_ranges()
+            self._widening.narrow()
         elif failed.is_a(UpstreamError) and self._streams.running:
-            self._one_at_a_time = True
+            self._one_at_a_time.begin(time.monotonic())
+            self._widening.rest()
         else:
             return False
-        self._widening.narrow()
         self._tell_of(download, failed)
         return True
 
@@ -314,7 +319,7 @@ class Filling:
         if failed.is_a(NoRangesError) or failed.is_a(UnexpectedAnswerError):
             self._widening.doubt()
         elif failed.is_a(UpstreamError):
-            self._widening.narrow()
+            self._widening.rest()
         else:
             return False
         self._tell_of(download, failed)

@@ -9,11 +9,12 @@ for, they bring no more, and each is a connection that the registry bears. So it
       ▲ │                        │
       │ │ it pays no more        │ it did not pay
       │ ▼                        ▼
-      RESTING ◄──────────────────┘   with as many as paid, for a while, each time for longer
+      RESTING ◄──────────────────┘   with as many as paid, for a while, each time for longer;
+                                     with one, from any state, if a stream was refused or broke
 
-    NARROWED: one alone, to the end of the blob. From any state, if a stream was refused or is dead.
+    NARROWED: one alone, to the end of the blob. From any state, if more can do no good.
 
-Everything that changes the state is `look` and `narrow`.
+Everything that changes the state is `look`, `rest` and `narrow`.
 
 What pays: the blob comes faster by at least half of what so many more streams would bring at the
 pace of those before; and the registry's other blobs do not lose by it half of what it gains.
@@ -63,6 +64,33 @@ class GrowthTerms:
     least_gain: float = LEAST_GAIN  # 0: another stream always pays
     least_slack: float = LEAST_SLACK
     least_segment: int = LEAST_SEGMENT_BYTES
+    rest_seconds: float = REST_SECONDS  # the first one
+
+
+@define
+class Rest:
+    """For how long something is not tried again: each time twice as long, up to a bound."""
+
+    first_seconds: float = REST_SECONDS
+    _next: float = field(init=False)
+    _until: float = field(default=0.0, init=False)  # seconds, monotonic
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with the first."""
+        self.succeed()
+
+    def begin(self, now: float) -> None:
+        """Rest from now on."""
+        self._until = now + self._next
+        self._next = min(2 * self._next, MOST_REST_SECONDS)
+
+    def lasts(self, now: float) -> bool:
+        """Tell whether it is not to be tried yet."""
+        return now < self._until
+
+    def succeed(self) -> None:
+        """Let the next one be as short as the first, because it was tried, and did good."""
+        self._next = self.first_seconds
 
 
 @frozen
@@ -101,13 +129,22 @@ class StreamGrowth:
     _tried_at: float = field(default=0.0, init=False)  # since when more are tried, or have begun
     _have_begun: bool = field(default=False, init=False)  # those that are being tried
     _windows: int = field(default=0, init=False)  # in a row that did not pay
-    _rest: float = field(default=REST_SECONDS, init=False)
-    _rests_until: float = field(default=0.0, init=False)
+    _rest: Rest = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with one."""
+        self._rest = Rest(self._terms.rest_seconds)
 
     def narrow(self) -> None:
         """Go on with one stream to the end."""
         self.state, self.wanted = GrowthState.NARROWED, 1
         self._bases.clear()
+
+    def rest(self, now: float) -> None:
+        """Go on with one stream for a while, because another one was refused or broke."""
+        if self.state is not GrowthState.NARROWED:
+            self._go_on_with(1, now)
+            self._bases.clear()
 
     def look(self, seen: Seen) -> None:
         """Decide by what was seen since the last look."""
@@ -147,7 +184,7 @@ class StreamGrowth:
                 self._give_back(seen.at)
             return
         self._windows = 0
-        if self.state is GrowthState.RESTING and seen.at < self._rests_until:
+        if self.state is GrowthState.RESTING and self._rest.lasts(seen.at):
             return
         self.state = GrowthState.STEADY
         if self._may_grow(rates, seen):
@@ -173,7 +210,7 @@ class StreamGrowth:
                 self._give_back(seen.at)
         elif self._pays(rates):
             self.state, self._windows, self._step = GrowthState.STEADY, 0, self.wanted
-            self._rest = REST_SECONDS
+            self._rest.succeed()
             self._go_on(rates, seen)  # perhaps to twice as many
         else:
             self._windows += 1
@@ -192,7 +229,10 @@ class StreamGrowth:
 
     def _give_back(self, now: float) -> None:
         """Go on with as many as paid."""
-        self.wanted, _ = self._bases.pop()
-        self.state, self._windows, self._step = GrowthState.RESTING, 0, 1
-        self._rests_until = now + self._rest
-        self._rest = min(2 * self._rest, MOST_REST_SECONDS)
+        fewer, _ = self._bases.pop()
+        self._go_on_with(fewer, now)
+
+    def _go_on_with(self, fewer: int, now: float) -> None:
+        self.state, self.wanted = GrowthState.RESTING, fewer
+        self._windows, self._step = 0, 1
+        self._rest.begin(now)

@@ -1,8 +1,9 @@
 """How many streams bring one blob, and how many may: decided as they come (`stream_growth`).
 
 Several do while somebody reads the whole of it, if the registry's answers say that they are about
-the same bytes, and as long as it has streams to spare. Any doubt ends it: the blob then comes in
-one stream, and after an answer that did not fit, so do the registry's other blobs for a while.
+the same bytes, and as long as it has streams to spare. After one that was refused or broke the
+blob comes in one stream for a while. Any doubt ends it: after an answer that did not fit, the blob
+comes in one stream to its end, and so do the registry's other blobs for a while.
 """
 
 import time
@@ -135,8 +136,13 @@ class Widening:
         self.narrow()
         self._slow = SlowStreams()  # which knows streams, which know who began them
 
+    def rest(self) -> None:
+        """Go on in one stream for a while."""
+        self._growth.rest(time.monotonic())
+        self.stop_waiting()
+
     def narrow(self) -> None:
-        """Go on in one stream."""
+        """Go on in one stream to the end."""
         self._growth.narrow()
         self.stop_waiting()
 

@@ -14,6 +14,7 @@ from tests.faults.mixtures import (
     LENGTH,
     MIXTURES,
     REPOSITORY,
+    WORKERS,
     pulled,
     right,
     serve,
@@ -43,6 +44,15 @@ OTHER = Content("other", Kind.BLOB, BLOB.content[::-1])
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Two facades' stores on one folder, which widen as soon as they can."""
     world = await World.start(tmp_path, 64 * PIECE_BYTES, "g", growth=EAGER)
+    yield world
+    await world.stop()
+
+
+@pytest.fixture
+async def impatient(tmp_path: Path) -> AsyncIterator[World]:
+    """The same, but what was refused is tried again at once."""
+    growth = evolve(EAGER, rest_seconds=0)
+    world = await World.start(tmp_path, 64 * PIECE_BYTES, "g", growth=growth)
     yield world
     await world.stop()
 
@@ -143,11 +153,36 @@ REFUSALS: list[Behaviour] = [Answers(503), Answers(429, (("Retry-After", "60"),)
 async def test_a_registry_that_gives_no_further_stream_is_left_in_peace(
     world: World, refusal: Behaviour
 ) -> None:
-    """It is not asked again for this blob, and nothing waits for it."""
+    """It is not asked again for half a minute, and nothing waits for it."""
     serve(world, InTurn((SLOW, refusal, SLOW)))
     async with asyncio.timeout(20):
         assert await pulled(world, [None]) == [BLOB.content]
     assert len(gets(world)) == 2
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=str)
+async def test_a_registry_that_refused_a_further_stream_is_asked_again_after_a_rest(
+    impatient: World, refusal: Behaviour
+) -> None:
+    """One refusal in the first second of a blob of many GiB is none for all of its hours."""
+    serve(impatient, InTurn((evolve(SLOW, pause_seconds=0.05), refusal, SLOW)))
+    async with asyncio.timeout(30):
+        assert await pulled(impatient, [None]) == [BLOB.content]
+    assert len(gets(impatient)) > 2
+
+
+async def test_ranges_come_at_once_again_some_time_after_one_was_refused(impatient: World) -> None:
+    """Else the second one waits for the end of the first, however slowly that comes."""
+    holds, host, process = Holds(1), impatient.hosts["g"], impatient.processes[0]
+    serve(impatient, InTurn((holds, Answers(404), SLOW)))
+    first = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, WORKERS[0]))
+    await eventually(lambda: len(gets(impatient)) == 1)
+    second = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, WORKERS[2]))
+    await eventually(second.done)
+    assert not first.done()
+    assert second.result() == BLOB.content[slice(*WORKERS[2])]
+    holds.gate.set()
+    assert await first == BLOB.content[slice(*WORKERS[0])]
 
 
 async def test_each_answer_has_to_have_the_same_validator(world: World) -> None:

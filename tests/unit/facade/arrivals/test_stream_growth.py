@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from facade.arrivals.stream_growth import (
     LEAST_COME_BYTES,
     LEAST_LEFT_BYTES,
+    MOST_REST_SECONDS,
     REST_SECONDS,
     GrowthState,
     GrowthTerms,
+    Rest,
     Seen,
     StreamGrowth,
 )
@@ -176,3 +178,38 @@ def test_narrowed_is_for_good(steps: int) -> None:
     growth.narrow()
     assert set(link.run(growth, 100)) == {1}
     assert growth.state is GrowthState.NARROWED
+
+
+@given(steps=st.integers(0, 60), refusals=st.integers(1, 5))
+def test_after_a_refusal_there_is_one_for_a_while(steps: int, refusals: int) -> None:
+    """From any state; then more are tried again, each time later."""
+    growth, link = StreamGrowth(), Link(10**15, 16 * MIB)
+    link.run(growth, steps)
+    for _ in range(refusals):
+        growth.rest(link.seen.at)
+        assert growth.wanted == 1
+        counts = link.run(growth, int(MOST_REST_SECONDS / STEP) + 10)
+        assert REST_SECONDS - 1 <= counts.index(2) * STEP <= MOST_REST_SECONDS + 1
+
+
+def test_what_was_narrowed_does_not_rest() -> None:
+    """It would go on to be widened."""
+    growth, link = StreamGrowth(), Link(10**15, 16 * MIB)
+    growth.narrow()
+    growth.rest(link.seen.at)
+    assert growth.state is GrowthState.NARROWED
+
+
+@given(times=st.integers(1, 20))
+def test_a_rest_is_twice_as_long_each_time_up_to_a_bound(times: int) -> None:
+    """Until what was tried did good."""
+    rest, now = Rest(), 0.0
+    for number in range(times):
+        rest.begin(now)
+        seconds = min(REST_SECONDS * 2**number, MOST_REST_SECONDS)
+        assert rest.lasts(now + seconds - 0.1)
+        assert not rest.lasts(now + seconds)
+        now += seconds
+    rest.succeed()
+    rest.begin(now)
+    assert not rest.lasts(now + REST_SECONDS)
