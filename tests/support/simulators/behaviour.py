@@ -97,7 +97,7 @@ class Ranged:
     a-b/*`. `at_most`: a range is never longer, whatever was asked for. `refuses`: open ranges, or
     all ranges, are answered with 416, with or without the total. `described`: what a 206 says of
     itself. `total_off`: by how much the total of a range differs from what there is. There are
-    `pause_seconds` before each `piece_bytes` of a body.
+    `pause_seconds` before each `piece_bytes` of a body. `wrong`: this byte of each body is another.
     """
 
     breaks_at: int | None = None
@@ -115,6 +115,7 @@ class Ranged:
     names_digest: bool = True
     piece_bytes: int = 64 * 1024
     pause_seconds: float = 0.0
+    wrong: Literal["none", "first", "last"] = "none"
 
 
 @frozen

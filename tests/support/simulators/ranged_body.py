@@ -74,6 +74,10 @@ async def _write_span(
 
 
 async def _write_paced(behaviour: Ranged, body: bytes, wire: Wire) -> None:
+    if behaviour.wrong != "none":
+        wrong = bytearray(body)
+        wrong[0 if behaviour.wrong == "first" else -1] ^= 1
+        body = bytes(wrong)
     if not behaviour.pause_seconds:
         await wire.write(body)
         return
