@@ -151,7 +151,7 @@ class Evictor:
             freed = self._partials.drop_left(wanted.most - free, older_than=RESUMED_WITHIN_SECONDS)
         if free + freed < wanted.least:
             with self._told_to_make_way(wanted.least, asker, claims):
-                freed += self._free_for(asker, wanted.less(max(0, free + freed)), claims, stored)
+                freed += self._free_for(asker, wanted, max(0, free + freed), claims, stored)
         granted = min(wanted.most, freed + max(0, free))
         if granted:
             self._grant(granted, claim)
@@ -191,7 +191,8 @@ class Evictor:
         if excess <= 0:
             return False
         self._uses.write()
-        spared = self._shares.spared(asker.access_key, excess, claims, self._max_bytes)
+        ahead = max(excess, wanted_free)  # with what is free already
+        spared = self._shares.spared(asker.access_key, ahead, claims, self._max_bytes)
         blobs, _ = self._evict(excess, spared, WhyEvicted.AHEAD)
         return blobs > 0
 
@@ -235,16 +236,19 @@ class Evictor:
             self._shares.ask_to_make_way(length, asker.access_key, claims, self._max_bytes)
             raise
 
-    def _free_for(self, asker: Asker, missing: Wanted, claims: Sequence[Claim], stored: int) -> int:
+    def _free_for(
+        self, asker: Asker, wanted: Wanted, free: int, claims: Sequence[Claim], stored: int
+    ) -> int:
         """Free some of what is missing, and more ahead if possible; return how many bytes."""
         self._uses.write()
+        missing = wanted.less(free)
         if missing.most > missing.least:
-            spared, evictable = self._evictable(asker, missing.most, claims, stored)
+            spared, evictable = self._evictable(asker, wanted.most, claims, stored)
             if missing.most <= evictable:
                 blobs, freed = self._evict(missing.most, spared, WhyEvicted.ROOM)
                 if blobs:
                     return freed
-        spared, evictable = self._evictable(asker, missing.least, claims, stored)
+        spared, evictable = self._evictable(asker, wanted.least, claims, stored)
         dropped = 0
         if missing.least > evictable:
             dropped = self._partials.drop_left(missing.least - evictable, older_than=0.0)
@@ -260,7 +264,10 @@ class Evictor:
     def _evictable(
         self, asker: Asker, length: int, claims: Sequence[Claim], stored: int
     ) -> tuple[InUseByOthers | None, int]:
-        """Return what is spared, and the bytes that may be evicted, for so many bytes more."""
+        """Return what is spared, and the bytes that may be evicted, for so many bytes more.
+
+        `length`: with those of them that are free already.
+        """
         spared = self._shares.spared(asker.access_key, length, claims, self._max_bytes)
         return spared, stored - (self._shares.of_others(spared) if spared else 0)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from facade.rights.right import FlightKey
+from facade.rights.right import FlightKey, Right
+from facade.rights.rights import Rights
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.catalogue import FILE_BYTES, FREE_FILES
 from facade.store.evictor import spare_bytes
@@ -20,7 +21,7 @@ from facade.store.ingest_file import OwnedIngest
 from facade.store.partials import ABANDONED_SECONDS, MAX_LEFT, RESUMED_WITHIN_SECONDS
 from facade.store.quarantine import MAX_FILES, Quarantine
 from facade.store.reconcile import ORPHANED_SECONDS
-from shared.oci import Digest, Kind, RepositoryName
+from shared.oci import OCTET_STREAM, Digest, Kind, RepositoryName
 from tests.support.eventually import eventually
 
 QUOTA = 10_000
@@ -312,6 +313,18 @@ async def test_room_is_claimed_before_another_asks(store: BlobStore) -> None:
         ingest.discard()
 
 
+async def test_what_is_free_is_a_part_of_a_share(store: BlobStore) -> None:
+    """Whoever takes what is free may displace so much less of what others use."""
+    for number in range(8):
+        use(store, "b" * 64, Digest.of(b"%d" % number), 1_000)
+    asker, granted = Asker("a" * 64), list[int]()
+    with pytest.raises(NoRoomError):
+        await store.make_room(QUOTA // 2 + 1, granted.append, asker)
+    assert (granted, store.catalogue.stored_bytes()) == ([], 8_000)
+    await store.make_room(QUOTA // 2 - 1_000, granted.append, asker, ahead=1_001)
+    assert (sum(granted), store.catalogue.stored_bytes()) == (QUOTA // 2 - 1_000, 6_000)
+
+
 async def test_a_quota_that_was_lowered_is_reached_and_nobody_waits_for_it(tmp_path: Path) -> None:
     """Whoever brings something has what goes for it; the rest goes behind its back."""
     with closing(BlobStore.open(tmp_path / "cache", 10 * QUOTA)) as large:
@@ -345,6 +358,21 @@ async def test_what_comes_next_is_freed_once_somebody_was_short(tmp_path: Path) 
         assert store.catalogue.stored_blobs() == 504
 
 
+async def test_what_is_freed_ahead_is_a_part_of_a_share(tmp_path: Path) -> None:
+    """With what is free already: it is for the one that was short."""
+    size, ours, others = 1 << 20, "a" * 64, "b" * 64
+    with closing(BlobStore.open(tmp_path / "cache", 256 * size)) as store:
+        for number in range(255):
+            use(store, others if number < 130 else ours, Digest.of(b"%d" % number), size)
+        ahead = asyncio.create_task(store.keep_spare())
+        await store.make_room(2 * size, lambda _: None, Asker(ours))  # one of the others' goes
+        spare = spare_bytes(256 * size)
+        await eventually(lambda: store.catalogue.stored_bytes() <= 256 * size - spare)
+        ahead.cancel()
+        await asyncio.wait([ahead])
+        assert store.catalogue.held_bytes(others) == 129 * size
+
+
 @pytest.mark.parametrize(
     "quota,spare",
     [(0, 0), (255 << 20, 0), (256 << 20, 4 << 20), (1 << 34, 256 << 20), (1 << 44, 256 << 20)],
@@ -359,6 +387,14 @@ def note(store: BlobStore, blobs: int, size: int) -> None:
     rows = [(str(Digest.of(b"%d" % number)), size, 0.0, 1, 0.0) for number in range(blobs)]
     with closing(sqlite3.connect(store.layout.index)) as database, database:
         database.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def use(store: BlobStore, access_key: str, digest: Digest, size: int) -> None:
+    """Have the index know a blob that a connection has used twice."""
+    for _ in range(2):
+        store.catalogue.added(digest, size)
+    key = FlightKey(access_key, Kind.BLOB, digest)
+    Rights.open(store.index).prove(Right(key, APP), OCTET_STREAM)
 
 
 def partials(store: BlobStore) -> int:

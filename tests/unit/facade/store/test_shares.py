@@ -1,12 +1,14 @@
 """What a connection has is counted a part of the time, however large the catalogue is."""
 
 import time
+from pathlib import Path
 from typing import cast
 
 import pytest
 from attrs import define
 
 from facade.store.catalogue import Catalogue
+from facade.store.partials import Claim
 from facade.store.shares import COUNTED_QUICKLY_SECONDS, SHARE_OF_STORE, Shares
 from tests.support.clock import Clock
 
@@ -63,6 +65,15 @@ def test_what_is_quick_is_counted_each_time() -> None:
     assert asked.spared(KEY, HALF, [], CAPACITY) is None
     catalogue.held = 1
     assert asked.spared(KEY, HALF, [], CAPACITY) is not None
+
+
+@pytest.mark.parametrize("access_key", [KEY, None, "b" * 64])
+def test_what_arrives_counts_and_so_does_what_nobody_is_named_for(access_key: str | None) -> None:
+    """An arrival that is given up has lost its announcement before its bytes are gone."""
+    claim = Claim(Path("folder"), HALF, is_owned=True, access_key=access_key)
+    asked = shares(CountedCatalogue(seconds=0))
+    is_spared = asked.spared(KEY, 1, [claim], CAPACITY) is not None
+    assert is_spared == (access_key in (KEY, None))
 
 
 @pytest.mark.parametrize(
