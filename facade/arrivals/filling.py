@@ -23,6 +23,7 @@ from attrs import define, field
 from facade.arrivals.arrival import Progress
 from facade.arrivals.blob_streams import BlobStream, BlobStreams, WriteSegment
 from facade.arrivals.doubted_length import DoubtedLength
+from facade.arrivals.early_readers import EarlyReader
 from facade.arrivals.further_segments import further_segment
 from facade.arrivals.gaps import MAX_STREAMS, Segment, aligned_end, next_segment
 from facade.arrivals.gather_budget import GatherBudget
@@ -96,10 +97,11 @@ class Filling:
         *,
         has_ranges: bool,
         doubted: DoubtedLength | None = None,
+        early: Sequence[EarlyReader] = (),
     ) -> None:
         """Return when the whole has come and was hashed. `first`: has begun with an answer.
 
-        `doubted`: its length, if only ranges have told that.
+        `doubted`: its length, if only ranges have told that. `early`: for whom it asks already.
         Raises what keeps the rest from coming, `WrongBytesError` and `OSError`.
         """
         self._has_ranges = has_ranges
@@ -110,6 +112,8 @@ class Filling:
                 first.longer, first.may_be_whole = self._longer, self._is_alone
                 self._validator = first.validator
                 self._streams.start(BlobStream(first))
+            for each in early:
+                self._start_early(each)
             while not hashing.done():
                 self._require_readable()
                 self._note_ended()
@@ -130,6 +134,15 @@ class Filling:
     def span(self, segment: Segment) -> SpanDownload:
         """Return the download of a segment, which has not asked yet."""
         return self._download(segment.first, segment.end)
+
+    def _start_early(self, early: EarlyReader) -> None:
+        """Bring what is asked for already, as far as that is a part of the blob."""
+        first, end = early.span or (self._length, self._length)
+        if early.is_asked and first < self._length:
+            download = self._download(first, min(end, self._length))
+            download.early = early
+            with spending(early.payer):
+                self._streams.start(BlobStream(download))
 
     def _download(self, first: int, end: int, *, is_whole: bool = False) -> SpanDownload:
         return SpanDownload(

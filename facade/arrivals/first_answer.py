@@ -18,14 +18,14 @@ from facade.arrivals.download import (
     require_given_blob,
     require_there,
 )
-from facade.arrivals.gaps import SEGMENT_BYTES, aligned_end, next_segment
+from facade.arrivals.early_readers import asked_part
+from facade.arrivals.gaps import aligned_end, next_segment
 from facade.arrivals.span_download import NoRangesError, SpanDownload
 from facade.arrivals.validator import Validator
 from facade.arrivals.verified_pieces import PieceVerifier
-from facade.arrivals.want import LEAST_AHEAD_BYTES, Ends, Want
+from facade.arrivals.want import Ends, Want
 from facade.registries.upstream import Upstream
 from facade.rights.right import Right
-from facade.store.piece_checksums import CHECKED_BYTES
 from facade.values.byte_range import ByteRanges, UnsatisfiableRangeError
 from facade.values.coverage import Coverage
 from facade.values.piece import PIECE_BYTES
@@ -119,10 +119,8 @@ def first_part(wanted: ByteRanges) -> tuple[int, int]:
     asked, last = wanted.asked[0]
     if asked is None:
         return 0, PIECE_BYTES - 1
-    first = asked - asked % CHECKED_BYTES
-    most = first + LEAST_AHEAD_BYTES if last is None else last + 1
-    end = min(max(most, first + PIECE_BYTES), first + SEGMENT_BYTES)
-    return first, end + -end % CHECKED_BYTES - 1
+    first, end = asked_part(asked, last, PIECE_BYTES)
+    return first, end - 1
 
 
 async def resumed_answer(

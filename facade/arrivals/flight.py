@@ -29,6 +29,7 @@ from facade.arrivals.claim_watch import ClaimWatch, WatchTimes
 from facade.arrivals.claimed_room import ClaimedRoom
 from facade.arrivals.doubted_length import DoubtedLength
 from facade.arrivals.download import Download
+from facade.arrivals.early_readers import EarlyReader, EarlyReaders
 from facade.arrivals.filling import Filling
 from facade.arrivals.first_answer import (
     HASHED_WHILE_OPEN_BYTES,
@@ -142,6 +143,7 @@ class Flight:
     _machine: ArrivalMachine = field(factory=ArrivalMachine, init=False)
     _room: ClaimedRoom = field(init=False)
     _come_bytes: int = field(default=0, init=False)  # that the quota counts
+    _early: EarlyReaders = field(init=False)
     _ingest: OwnedIngest = field(init=False)
     _told: ToldWants | None = field(init=False)  # None: the flight is over
     _makes_way: bool = field(default=False, init=False)
@@ -154,6 +156,7 @@ class Flight:
         """Have what it was given, and claim no room yet."""
         self._ingest, self._told = self._taken_up.ingest, self._taken_up.told
         self._room = ClaimedRoom(self._store, self._ingest, self.key.access_key)
+        self._early = EarlyReaders(self.right, self._first)
 
     def take_off(self) -> None:
         """Begin, in a task of its own. `ended` is set at its end."""
@@ -161,13 +164,17 @@ class Flight:
         self._task.add_done_callback(tell_of_failure)
 
     @asynccontextmanager
-    async def joined(self, device: str) -> AsyncIterator[Progress]:
-        """Read along. Raises what keeps the blob from beginning to arrive."""
+    async def joined(self, device: str, first: ByteRanges | None) -> AsyncIterator[Progress]:
+        """Read along; `first`: what of it is wanted first, None: all of it.
+
+        Raises what keeps the blob from beginning to arrive.
+        """
         if len(self._devices) < GRACE_DEVICES:
             self._devices.add(device)
         self._readers += 1
         self._goes_on_to = math.inf
         self._stop_grace_timer()
+        early = self._early.add(first)
         try:
             progress = await asyncio.shield(self._progress)
             if isinstance(progress, Failed):
@@ -179,9 +186,13 @@ class Flight:
             finally:
                 progress.readers.leave()
         finally:
-            self._readers -= 1
-            if self._readers == 0:
-                self._last_one_left()
+            try:
+                if early is not None:
+                    await self._leave_early(early)
+            finally:
+                self._readers -= 1
+                if self._readers == 0:
+                    self._last_one_left()
 
     @property
     def key(self) -> FlightKey:
@@ -227,6 +238,14 @@ class Flight:
         if not self.is_landing:
             self._is_stopped = True
             self._task.cancel()
+
+    async def _leave_early(self, early: EarlyReader) -> None:
+        """Want it no more; ask for it no more if nobody has begun to bring it."""
+        progress = self._begun
+        if progress is None:
+            await self._early.remove(early)
+        elif early.want is not None:
+            progress.leave(early.want)
 
     def _last_one_left(self) -> None:
         progress = self._begun
@@ -297,7 +316,9 @@ class Flight:
         """Ask the registry for what is wanted first; give its answer."""
         left = self._taken_up.left
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._early.close)
             if left is None:
+                self._early.begin(upstream)
                 yield await first_answer(upstream, self.right, self._first, stack)
             elif left.length is None:
                 size, at_once = left.counted, self._hashed_while_open
@@ -398,11 +419,16 @@ class Flight:
             self._growth,
         )
         doubted = DoubtedLength(upstream, self.repository, self.key.digest, length)
+        early = self._early.end()
+        for each in early:
+            if (want := each.note(length)) is not None:
+                progress.want(want)
         try:
             await filling.fill(
                 answer.span,
                 has_ranges=answer.has_ranges,
                 doubted=doubted if answer.is_told_by_range else None,
+                early=early if answer.is_told_by_range else [],
             )
         except (UpstreamError, WrongBytesError) as error:
             if answer.is_told_by_range:

@@ -176,9 +176,9 @@ class Flights:
             async def join_once(pay: Pay) -> Arrival:
                 flight = await self._flight(connection, right, pay, first)
                 try:
-                    return await self._enter(flight, right, device, stack)
+                    return await self._enter(flight, right, device, stack, first)
                 except ArrivesElsewhereError as elsewhere:
-                    return await self._read_along(elsewhere.right, device, stack)
+                    return await self._read_along(elsewhere.right, device, stack, first)
 
             arrival = await join_once(pay)
             self.followers += 1
@@ -190,16 +190,23 @@ class Flights:
                 self.followers -= 1
 
     async def _enter(
-        self, flight: Flight | None, right: Right, device: str, stack: AsyncExitStack
+        self,
+        flight: Flight | None,
+        right: Right,
+        device: str,
+        stack: AsyncExitStack,
+        first: ByteRanges | None,
     ) -> Arrival:
         """Join a flight of this process; without one, follow the other process's."""
         if flight is not None:
-            return await stack.enter_async_context(flight.joined(device))
+            return await stack.enter_async_context(flight.joined(device, first))
         followed = await self._followed(right)
         stack.callback(followed.close)
         return followed
 
-    async def _read_along(self, right: Right, device: str, stack: AsyncExitStack) -> Arrival:
+    async def _read_along(
+        self, right: Right, device: str, stack: AsyncExitStack, first: ByteRanges | None
+    ) -> Arrival:
         """Join what arrives through another repository, if it has begun and still arrives."""
         flight = self._flights.get(right)
         if flight is not None:
@@ -209,9 +216,9 @@ class Flights:
         if not arrives:
             raise NothingArrivesError
         try:
-            return await self._enter(flight, right, device, stack)
+            return await self._enter(flight, right, device, stack, first)
         except ArrivesElsewhereError as elsewhere:  # another process was a moment earlier
-            return await self._read_along(elsewhere.right, device, stack)
+            return await self._read_along(elsewhere.right, device, stack, first)
 
     async def _flight(
         self, connection: ApprovedConnection, right: Right, pay: Pay, first: ByteRanges | None

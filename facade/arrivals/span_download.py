@@ -7,7 +7,7 @@ is told (`NoRangesError`), and asks for the whole.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
 from attrs import define, field
@@ -22,6 +22,7 @@ from facade.arrivals.download import (
     is_break,
     says_nothing,
 )
+from facade.arrivals.early_readers import EarlyReader
 from facade.arrivals.validator import Validator
 from facade.errors import PullError
 from facade.registries.upstream import Upstream
@@ -70,6 +71,7 @@ class SpanDownload:
     # Other streams bring the blob, too: each answer has to say that it is about the same bytes as
     # this one, and what is refused is not asked for again. None: it is alone.
     beside: Validator | None = None
+    early: EarlyReader | None = None  # for whom it is asked for already: that answer is the first
     at: int = field(init=False)  # bytes before it may be read; whoever writes them moves it
     is_claim: bool = field(default=False, init=False)  # whether its headers may be a blob's
     validator: Validator | None = field(default=None, init=False)  # of its latest answer
@@ -202,20 +204,25 @@ class SpanDownload:
             self.reached, self.end = 0, self.length
         asks_range = self.reached or self.end < self.length
         try:
-            answer = await self._stack.enter_async_context(
-                self._upstream.fetch(
-                    Kind.BLOB,
-                    self._repository,
-                    self._digest,
-                    first_byte=self.reached,
-                    last_byte=self.end - 1 if asks_range else None,
-                    is_resumed=True,
-                )
-            )
+            fetch = self._fetch(self.end - 1 if asks_range else None)
+            answer = await self._stack.enter_async_context(fetch)
         except RangeRefusedError as refused:
             self._require_same_length(self._told_total(refused))
             raise NoRangesError("the registry refuses a range") from refused
         self._take(answer, asks_range=bool(asks_range))
+
+    def _fetch(self, last_byte: int | None) -> AbstractAsyncContextManager[UpstreamAnswer]:
+        early, self.early = self.early, None
+        if early is not None:
+            return early.answered()
+        return self._upstream.fetch(
+            Kind.BLOB,
+            self._repository,
+            self._digest,
+            first_byte=self.reached,
+            last_byte=last_byte,
+            is_resumed=True,
+        )
 
     def _take(self, answer: UpstreamAnswer, *, asks_range: bool) -> None:
         span = self._part = answer.content_range

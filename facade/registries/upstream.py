@@ -31,6 +31,7 @@ from facade.registries.circuit_breaker import Attempt, CircuitBreaker
 from facade.registries.counted_failures import is_answer_to_probe
 from facade.registries.failing_paths import CircuitOpenError, Question
 from facade.registries.open_questions import OpenQuestions
+from facade.registries.range_answers import RangeAnswers
 from facade.registries.registry_troubles import RegistryTroubles
 from facade.registries.spare_streams import SpareStreams
 from facade.registries.spender import spend_bytes
@@ -43,6 +44,7 @@ from shared.upstream.errors import (
     GoneError,
     NotInRegistryError,
     NotNowError,
+    RangeRefusedError,
     UnexpectedStatusError,
     UpstreamError,
     WastefulAnswerError,
@@ -77,6 +79,7 @@ class Upstream:
         factory=lambda: asyncio.Semaphore(MAX_LONG_MANIFESTS), kw_only=True
     )  # their places in memory
     lengths: BlobLengths = field(factory=BlobLengths, kw_only=True)
+    ranges: RangeAnswers = field(factory=RangeAnswers, kw_only=True)
     spare_streams: SpareStreams = field(factory=lambda: SpareStreams(time.monotonic), kw_only=True)
     _wrong_bytes: WrongBytesBackoff = field(
         factory=lambda: WrongBytesBackoff(time.monotonic), kw_only=True
@@ -130,6 +133,8 @@ class Upstream:
             else:
                 async with self._questions.ask((absence, method, last_byte)):
                     answer, attempt = await self._answered(fetch, question, stack, absence, links)
+            if first_byte or last_byte is not None:
+                self.ranges.gives = answer.content_range is not None
             is_download = (kind, method) == (Kind.BLOB, "GET") and last_byte != 0
             counted = stack.enter_context(self._counts.reading(kind, is_download=is_download))
             answer = evolve(answer, on_bytes=partial(self._note_bytes, attempt, counted))
@@ -252,6 +257,8 @@ class Upstream:
                 answer = await _by_some_link(fetch, stack, links, refused)
                 attempt.body_follows = question.method == "GET"
         except UpstreamError as error:
+            if isinstance(error, RangeRefusedError):
+                self.ranges.gives = False
             self._note_failure(error, question, absence, refused)
             raise
         if absence is not None:

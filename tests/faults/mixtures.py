@@ -57,10 +57,10 @@ async def pulled(world: World, asked: list[Asked], processes: int = 1) -> list[b
 
 
 def bought(world: World) -> int:
-    """Return how many bytes the registry was asked for, as far as ranges say so."""
+    """Return how many bytes of it the registry was asked for, as far as ranges say so."""
     total = 0
     for request in world.hosts["g"].simulator.pulls:
-        if request.method != "GET":
+        if request.method != "GET" or not request.path.endswith(str(BLOB.digest)):
             continue
         asked = request.header("Range")
         first, _, last = (asked or f"bytes=0-{LENGTH - 1}").removeprefix("bytes=").partition("-")

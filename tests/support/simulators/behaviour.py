@@ -178,12 +178,14 @@ class Slow:
 class Holds:
     """As `Honest`, but keeps what lies behind `byte` to itself until `gate` is open.
 
-    `names_length` False: it is chunked, HEAD names no length, and ranges are ignored.
+    `names_length` False: it is chunked, HEAD names no length, and ranges are ignored. `holds_head`:
+    it says nothing at all until then.
     """
 
-    byte: int
+    byte: int = 0
     gate: asyncio.Event = field(factory=asyncio.Event, eq=False)
     names_length: bool = True
+    holds_head: bool = False
 
 
 @frozen

@@ -151,6 +151,9 @@ async def _write_get_answer(  # noqa: C901, PLR0912, PLR0915 - a table: one case
             await _write_fixed(behaviour, request, wire)
         case Holds(names_length=False):
             await _write_held_chunks(stored, behaviour, wire)
+        case Holds(holds_head=True, gate=gate):
+            await gate.wait()
+            await _write_range(stored, request, wire)
         case Slow() | Holds():
             await _write_paced(stored, behaviour, request, wire)
         case Stalls(after=after):

@@ -15,6 +15,7 @@ from facade.arrivals.grace import GRACE_BYTES, GRACE_DEVICES, GRACE_FACTOR, Grac
 from facade.arrivals.want import Ends, Want
 from facade.registries.payer import FREE
 from facade.rights.right import Right
+from facade.values.byte_range import ByteRanges
 from facade.values.piece import PIECE_BYTES
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Holds, Slow
@@ -58,7 +59,8 @@ async def leave(flights: Flights, key: Right, devices: list[str], wanted: int | 
 
     async def read(device: str) -> None:
         pay = FREE.pay_download
-        async with flights.join(CONNECTION, key, pay, device) as arrival:
+        first = ByteRanges(((0, wanted - 1),)) if wanted is not None else None
+        async with flights.join(CONNECTION, key, pay, device, first) as arrival:
             want = _want(wanted)
             arrival.want(want)
             await eventually(lambda: arrival.reached >= min(CAME, wanted or CAME))

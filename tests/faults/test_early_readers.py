@@ -1,0 +1,204 @@
+"""Ranges of a blob of which nobody knows yet how long it is: each takes one round trip."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from facade.arrivals.early_readers import MAX_EARLY
+from facade.values.piece import PIECE_BYTES
+from shared.oci import Kind
+from tests.faults.mixtures import BLOB, LENGTH, REPOSITORY, Asked, bought, pulled, right, serve
+from tests.faults.stored_world import Content, World
+from tests.support.eventually import eventually
+from tests.support.simulators.behaviour import (
+    Answers,
+    Behaviour,
+    BreaksAt,
+    Holds,
+    Honest,
+    InTurn,
+    Ranged,
+)
+
+FAR: Final[list[Asked]] = [
+    (place * 4 * PIECE_BYTES + 5, place * 4 * PIECE_BYTES + PIECE_BYTES // 4) for place in range(5)
+]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A machine before a registry that has just given a range of another blob."""
+    world = await World.start(tmp_path, 64 * PIECE_BYTES, "g")
+    await show(world)
+    yield world
+    await world.stop()
+
+
+async def show(world: World, get: Behaviour | None = None) -> None:
+    """Let the registry answer a range of another blob, and forget that it was asked."""
+    host, shown = world.hosts["g"], Content("shown", Kind.BLOB, repr(get).encode() * PIECE_BYTES)
+    host.serve(shown, REPOSITORY, get or Honest(), None)
+    assert await world.processes[0].pull(host, REPOSITORY, shown, (0, 2)) == shown.content[:2]
+    await world.settled()
+    host.simulator.requests.clear()
+
+
+def asked_for(world: World) -> int:
+    """Return how many requests for the blob the registry has been sent."""
+    pulls = world.hosts["g"].simulator.pulls
+    return sum(each.path.endswith(str(BLOB.digest)) for each in pulls)
+
+
+async def let_them_join(world: World) -> None:
+    """Return when all who began before wait for the registry: who begins later has been answered.
+
+    One thread looks for the rights of all of them, in turn.
+    """
+    host, later = world.hosts["g"], Content("later", Kind.BLOB, b"later" * PIECE_BYTES)
+    host.serve(later, REPOSITORY, Honest(), None)
+    assert await world.processes[0].pull(host, REPOSITORY, later, None) == later.content
+
+
+async def test_each_range_is_asked_for_before_the_first_answer(world: World) -> None:
+    """None waits for the answer to another; and nothing is asked for twice."""
+    holds = Holds(holds_head=True)
+    serve(world, holds)
+    pulls = asyncio.create_task(pulled(world, FAR))
+    await eventually(lambda: asked_for(world) == len(FAR))
+    holds.gate.set()
+    assert await pulls == right(FAR)
+    await world.settled()
+    assert asked_for(world) == len(FAR)
+    assert bought(world) <= (len(FAR) - 1) * (PIECE_BYTES // 4 + 32 * 1024) + PIECE_BYTES
+    assert await pulled(world, [None]) == [BLOB.content]
+    assert bought(world) <= 1.02 * LENGTH
+
+
+@pytest.mark.parametrize("ranges", ["refused", "ignored"])
+async def test_a_registry_that_gives_no_ranges_is_asked_once(world: World, ranges: str) -> None:
+    """Each answer would be the whole."""
+    ignores, refuses = BreaksAt(0, times=0, ranges="ignored"), Ranged(refuses="all")
+    await show(world, ignores if ranges == "ignored" else refuses)
+    holds = Holds(holds_head=True)
+    serve(world, holds)
+    pulls = asyncio.create_task(pulled(world, FAR))
+    await eventually(lambda: asked_for(world) == 1)
+    await let_them_join(world)
+    assert asked_for(world) == 1
+    holds.gate.set()
+    assert await pulls == right(FAR)
+
+
+async def test_no_more_are_asked_for_than_come_at_once(world: World) -> None:
+    """The others wait for the first answer."""
+    holds = Holds(holds_head=True)
+    serve(world, holds)
+    most = MAX_EARLY + 1
+    spans: list[Asked] = [
+        (begin, begin + 9) for begin in range(0, (most + 3) * PIECE_BYTES, PIECE_BYTES)
+    ]
+    pulls = asyncio.create_task(pulled(world, spans))
+    await eventually(lambda: asked_for(world) == most)
+    holds.gate.set()
+    assert await pulls == right(spans)
+
+
+async def test_what_others_ask_for_is_not_asked_for_again(world: World) -> None:
+    """Neither what the first answer brings, nor another range that is asked for."""
+    holds = Holds(holds_head=True)
+    serve(world, holds)
+    pulls = list[asyncio.Task[list[bytes | None]]]()
+    apart: list[Asked] = [
+        (0, 2 * PIECE_BYTES),
+        (9 * PIECE_BYTES, 11 * PIECE_BYTES),
+        (8 * PIECE_BYTES, 10 * PIECE_BYTES),
+    ]
+    for number, span in enumerate(apart, start=1):
+        pulls.append(asyncio.create_task(pulled(world, [span])))
+        await eventually(lambda: asked_for(world) == number)  # noqa: B023 - awaited here
+    within: list[Asked] = [
+        (PIECE_BYTES, 3 * PIECE_BYTES),
+        (9 * PIECE_BYTES + 7, 9 * PIECE_BYTES + 8),
+    ]
+    pulls.append(asyncio.create_task(pulled(world, within)))
+    await let_them_join(world)
+    assert asked_for(world) == len(apart)
+    holds.gate.set()
+    bodies = [body for each in pulls for body in await each]
+    assert bodies == right([*apart, *within])
+    await world.settled()
+    assert bought(world) <= 6 * PIECE_BYTES + 32 * 1024
+
+
+async def test_who_leaves_asks_for_no_more(world: World) -> None:
+    """Its range is let go of, and the others get theirs."""
+    holds = Holds(holds_head=True)
+    serve(world, holds)
+    first = asyncio.create_task(pulled(world, FAR[:1]))
+    await eventually(lambda: asked_for(world) == 1)
+    leaves = asyncio.create_task(pulled(world, FAR[1:2]))
+    await eventually(lambda: asked_for(world) == 2)
+    leaves.cancel()
+    await asyncio.gather(leaves, return_exceptions=True)
+    others = asyncio.create_task(pulled(world, FAR[1:3]))  # the same range again
+    await eventually(lambda: asked_for(world) == 4)
+    holds.gate.set()
+    assert await first == right(FAR[:1])
+    assert await others == right(FAR[1:3])
+
+
+async def test_a_blob_that_is_shorter_than_they_ask_for(world: World) -> None:
+    """Who asks behind its end is told so by its length."""
+    holds = Holds(holds_head=True)
+    serve(world, holds)
+    behind = (LENGTH + 5 * PIECE_BYTES, LENGTH + 6 * PIECE_BYTES)
+    pulls = asyncio.create_task(pulled(world, [FAR[0], FAR[1], behind]))
+    await eventually(lambda: asked_for(world) == 3)
+    holds.gate.set()
+    [near, far, _] = await pulls
+    assert [near, far] == right(FAR[:2])
+
+
+@pytest.mark.parametrize("status", [404, 503])
+async def test_all_are_told_what_is_wrong(world: World, status: int) -> None:
+    """A failure is everybody's, and an honest registry is asked again later."""
+    serve(world, Answers(status))
+    assert await pulled(world, FAR) == [None] * len(FAR)
+    await world.settled()
+    serve(world, Honest())
+    await world.restart()
+    assert await pulled(world, FAR) == right(FAR)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        Answers(503),
+        Answers(404),
+        Ranged(total_off=1),
+        Ranged(refuses="all"),
+        Ranged(described="nothing"),
+        Ranged(at_most=PIECE_BYTES // 8),
+        BreaksAt(9 * PIECE_BYTES, ranges="ignored"),
+        BreaksAt(9 * PIECE_BYTES, ranges="wrong"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("first", [Honest(), None], ids=["first is honest", "first is like them"])
+async def test_answers_that_do_not_fit_are_not_mixed(
+    world: World, first: Behaviour | None, others: Behaviour
+) -> None:
+    """Whatever becomes of those that were asked for early, what ends cleanly is right."""
+    turns = (first, others, others, Honest()) if first else (others, others, Honest())
+    serve(world, InTurn(turns))
+    async with asyncio.timeout(60):
+        bodies = await pulled(world, FAR)
+    for span, body in zip(FAR, bodies, strict=True):
+        assert body in (None, BLOB.content[slice(*span)] if span else None)
+    serve(world, Honest())
+    await world.settled()
+    await world.restart()
+    assert await pulled(world, [None]) == [BLOB.content]
