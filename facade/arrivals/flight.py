@@ -71,7 +71,7 @@ from shared.structured_log import get_logger
 from shared.supervised import tell_of_failure
 from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 
-REHASHED_AT_ONCE: Final = 16  # times `REHASH_BYTES`: as long as a revocation may wait
+REHASHED_AT_ONCE: Final = 64  # times `REHASH_BYTES`: as long as a revocation may wait
 ELSEWHERE_SECONDS: Final = 0.5  # until it is looked again whether another process reads it
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted in addition, so that not each write has to

@@ -15,7 +15,8 @@ from facade.arrivals.verified_pieces import PieceVerifier
 from facade.loop.thread_work import finish_in_thread
 from facade.store.ingest_file import REHASH_BYTES
 
-HASHED_AT_ONCE: Final = 16 * REHASH_BYTES  # as long as a revocation may wait
+HASHED_AT_ONCE: Final = 64 * REHASH_BYTES  # as long as a revocation may wait
+HASHED_BY_A_WRITER: Final = 4 * REHASH_BYTES  # in addition to its write, which others wait for
 
 
 @define(eq=False)
@@ -46,7 +47,7 @@ class HashAlong:
     def take_written(self, first: int, end: int) -> None:
         """Hash what was just written, if all before it was, and it is little. Blocks."""
         taken = self.verifier.taken
-        if first <= taken < end <= taken + REHASH_BYTES:
+        if first <= taken < end <= taken + HASHED_BY_A_WRITER:
             self._take_to(end)
 
     def _take_to(self, end: int) -> None:

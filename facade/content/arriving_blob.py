@@ -9,7 +9,6 @@ nothing was sent yet.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Final
 
 from attrs import define, field
 
@@ -21,11 +20,10 @@ from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.content.not_kept import count_not_kept
 from facade.content.source import BlobPart, PullInProgress
 from facade.metrics.store_metrics import StoreMetrics
+from facade.store.ingest_file import REHASH_BYTES
 from facade.values.byte_range import Span
 from facade.values.piece import PIECE_BYTES, Piece
 from shared.structured_log import get_logger
-
-REHASH_BYTES: Final = 4 * 1024 * 1024  # of what came before the store gave up, at a time
 
 _log = get_logger("facade.arriving_blob")
 

@@ -45,7 +45,9 @@ _MARKS: Final = (SLOW, WAY)
 _OF_ATTEMPT: Final = (PROOF, ANNOUNCEMENT, CHECKSUMS, WANTED, MARKED, *_MARKS)
 UNKNOWN: Final = "?"
 NOBODY: Final = "-"
-REHASH_BYTES: Final = 4 * 1024 * 1024  # of what a dead owner left, at a time
+# Read at a time to be hashed. A larger block is mapped anew each time, with a page fault for every
+# 4 KiB of it (docs/decisions/pulls.md).
+REHASH_BYTES: Final = 1024 * 1024
 
 
 @frozen
