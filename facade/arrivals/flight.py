@@ -302,7 +302,7 @@ class Flight:
             failure = StoreGaveUpError()
             failure.__cause__ = without_frames(error)
         finally:
-            if self._makes_way and isinstance(failure, FlightLandedError):
+            if isinstance(failure, FlightLandedError) and self._ends_for_readers():
                 failure = StoreGaveUpError()
             if not self._machine.is_over:
                 self._machine.fail(failure)
@@ -310,6 +310,16 @@ class Flight:
                 await self._let_go(failure)
             finally:
                 self._end(failure)
+
+    def _ends_for_readers(self) -> bool:
+        """Tell whether it has ended although it may have readers, who go on from upstream.
+
+        It makes way, or ends by what nobody foresaw: a library may cancel the task that waits for
+        it. Who stops a flight has looked that nobody reads it, or stops the facade.
+        """
+        if not self._is_stopped:
+            _log.error("arrival ended, and nobody stopped it", digest=self.key.digest)
+        return self._makes_way or not self._is_stopped
 
     @asynccontextmanager
     async def _answered(self, upstream: Upstream) -> AsyncIterator[Answer]:

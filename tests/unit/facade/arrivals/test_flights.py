@@ -69,7 +69,6 @@ async def test_what_was_stored_since_it_was_looked_for_is_not_bought_again(
     host.serve(BLOB, REPOSITORY, Honest(), None)
     assert await world.processes[0].pull(host, REPOSITORY, BLOB, None) == BLOB.content
     await eventually(lambda: world.is_stored(BLOB))
-    await world.settled()
     right = Right(FlightKey(host.connection.access_key, Kind.BLOB, BLOB.digest), SOME_REPOSITORY)
     await eventually(lambda: world.processes[0].flights.proven_length(right) is None)  # it is over
     with pytest.raises(NothingArrivesError):
@@ -96,6 +95,23 @@ async def test_who_reads_along_waits_for_nothing_but_its_bytes(world: World) -> 
     await hangs
     holds.gate.set()
     assert await whole == BLOB.content
+
+
+@pytest.mark.parametrize("held_at", [-1, PIECE_BYTES], ids=["before its answer", "in its body"])
+async def test_readers_of_a_download_that_nobody_stopped_go_on(world: World, held_at: int) -> None:
+    """A library may cancel the task that waits for it: its devices were told 503."""
+    host, process = world.hosts["g"], world.processes[0]
+    holds = Stalls() if held_at < 0 else Holds(held_at)
+    host.serve(BLOB, REPOSITORY, holds, None)
+    pull = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
+    partial = world.partial(host, BLOB, REPOSITORY)
+    await eventually(lambda: bool(host.simulator.pulls))
+    if held_at >= 0:
+        await eventually(lambda: partial.exists() and partial.stat().st_size > 0)
+    host.serve(BLOB, REPOSITORY, Honest(), None)
+    [flight] = [each for each in asyncio.all_tasks() if "Flight._run" in repr(each.get_coro())]
+    flight.cancel()
+    assert await pull == BLOB.content
 
 
 async def asked_through(world: World, repository: str) -> list[tuple[str, str | None]]:
