@@ -1,4 +1,4 @@
-"""How a program imports what it is made of."""
+"""How a program makes much that stays: it imports what it is made of, or reads a whole log."""
 
 import gc
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collecting() -> Iterator[None]:
-    """Keep the collector off: what is imported stays, and looking took a tenth of a start."""
+    """Keep the collector off: what is made stays, and looking took a tenth of the time."""
     was_collecting = gc.isenabled()
     gc.disable()
     try:

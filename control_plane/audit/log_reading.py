@@ -27,6 +27,7 @@ from control_plane.proof.statement_store import (
 )
 from control_plane.slices import in_slices
 from shared.canonical_json import format_time
+from shared.importing import without_collecting
 from shared.statement import AuditEntry, StatementRefusedError, StoredStatement
 
 OTHER_COLUMNS: Final = (
@@ -227,7 +228,15 @@ async def walk(
 
 
 async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
-    """Verify the chain, and compare every row and column of the database with it, in a snapshot."""
+    """Verify the chain, and compare every row and column of the database with it, in a snapshot.
+
+    The collector is off meanwhile, so this is for a process that does nothing else.
+    """
+    with without_collecting():
+        return await _verified(database, verifier)
+
+
+async def _verified(database: Database, verifier: Verifier) -> ChainReport:
     report, expected = ChainReport(), ExpectedRows()
     async with Verifying.open(verifier) as verifying, database.snapshot() as connection:
         checkpoint, fault = await checkpoint_place(connection, verifier)
