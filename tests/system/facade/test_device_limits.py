@@ -29,6 +29,7 @@ DOWNLOADS = 2
 BANDWIDTH = 2 * 1024 * 1024  # bytes per second
 LARGE = random.Random(13).randbytes(4 * PIECE_BYTES)  # noqa: S311 - any bytes will do
 LAYERS = 60
+WORKERS = 6  # of a client that pulls a blob in ranges, all at once
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +169,27 @@ async def test_the_bandwidth_is_of_all_downloads_together(
             while min(stream.received for stream in streams) < len(LARGE):
                 await asyncio.gather(*(stream.take(PIECE_BYTES) for stream in streams))
     received = sum(stream.received for stream in streams)
+    # However long it took on this machine: no more than its rate had let through by then.
+    assert received <= BANDWIDTH * (time.monotonic() - began + BURST_SECONDS)
+
+
+async def test_the_bandwidth_is_of_all_streams_of_a_blob_together(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """Ranges that are waited for come in streams of their own; each would have had all of it."""
+    content = LARGE * 2 * WORKERS
+    digest = upstream.blob(content)
+    await connect(facade, writer, upstream)
+    device, path = new_device(facade), pull_path(upstream, digest)
+    size = len(LARGE)
+    spans = [(place * size, (place + 1) * size) for place in range(0, 2 * WORKERS, 2)]
+    began = time.monotonic()
+    answers = await asyncio.gather(
+        *(device.get(path, Range=f"bytes={first}-{end - 1}") for first, end in spans)
+    )
+    assert [answer.body for answer in answers] == [content[first:end] for first, end in spans]
+    assert len({each.header("Range") for each in upstream.pulls}) == WORKERS
+    received = sum(len(answer.body) for answer in answers)
     # However long it took on this machine: no more than its rate had let through by then.
     assert received <= BANDWIDTH * (time.monotonic() - began + BURST_SECONDS)
 
