@@ -17,7 +17,8 @@ for, they bring no more, and each is a connection that the registry bears. So it
 Everything that changes the state is `look`, `rest` and `narrow`.
 
 What pays: the blob comes faster by at least half of what so many more streams would bring at the
-pace of those before; and the registry's other blobs do not lose by it half of what it gains.
+pace of those before; and the registry's other blobs do not lose by it half of what it gains. A
+stream that waits for one of the registry's places is not tried yet, however long it waits.
 """
 
 from enum import Enum, auto
@@ -104,6 +105,7 @@ class Seen:
     begun: int  # streams that have brought a byte and go on
     slack: float  # seconds that streams waited for the registry while the facade was idle
     is_limited: bool = False  # whether our own limit of bandwidth makes it wait
+    waits: bool = False  # for a place of the registry's spare streams
 
 
 @frozen
@@ -206,8 +208,7 @@ class StreamGrowth:
     def _judge(self, rates: _Rates, seen: Seen) -> None:
         """Keep those that are being tried if they pay; give them back if they do not in time."""
         if not self._have_begun:
-            if seen.at - self._tried_at >= LONGEST_TRIAL_SECONDS:
-                self._give_back(seen.at)
+            self._await(rates, seen)
         elif self._pays(rates):
             self.state, self._windows, self._step = GrowthState.STEADY, 0, self.wanted
             self._rest.succeed()
@@ -216,6 +217,18 @@ class StreamGrowth:
             self._windows += 1
             if self._windows > 1 and seen.at - self._tried_at >= TRIAL_SECONDS:
                 self._give_back(seen.at)
+
+    def _await(self, rates: _Rates, seen: Seen) -> None:
+        """Give those back that do not begin in time; go on without those that find no place."""
+        fewer, _ = self._bases[-1]
+        if seen.waits and seen.begun <= fewer:
+            self._bases[-1], self._tried_at = (fewer, rates), seen.at
+        elif seen.at - self._tried_at < LONGEST_TRIAL_SECONDS:
+            return
+        elif seen.waits:
+            self.wanted = seen.begun
+        else:
+            self._give_back(seen.at)
 
     def _pays(self, rates: _Rates) -> bool:
         """Tell whether the streams bring enough more than fewer of them did."""

@@ -78,9 +78,10 @@ class Widening:
         begun = sum(each.download.has_begun for each in streams)
         self._note_slack(begun)
         others = spare.come - self._come_before - self._come
-        is_limited = self._upstream.is_held_back
+        is_limited, waits = self._upstream.is_held_back, self._claim.is_waiting
+        now = time.monotonic()
         self._growth.look(
-            Seen(time.monotonic(), self._come, others, left, begun, self._slack, is_limited)
+            Seen(now, self._come, others, left, begun, self._slack, is_limited, waits)
         )
         if len(streams) >= self.wanted:
             self.stop_waiting()

@@ -69,6 +69,10 @@ class SpareStreams:
             if not waiting:
                 del self._waiting[claim.device]
 
+    def has_waiting(self, claim: "SpareClaim") -> bool:
+        """Tell whether it waits for its turn."""
+        return claim in self._waiting.get(claim.device, ())
+
     def give_back(self, device: str) -> None:
         """Let the next one have a place."""
         self._note(device, -1)
@@ -100,6 +104,11 @@ class SpareClaim:
     device: str
     _wake: Wake
     _given: int = field(default=0, init=False)  # places that wait for it
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has found no place, and its turn has not come."""
+        return self._streams.has_waiting(self)
 
     def take(self) -> bool:
         """Take a place for a stream; if there is none, `wake` is told once there is."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from facade.arrivals.stream_growth import (
     LEAST_COME_BYTES,
     LEAST_LEFT_BYTES,
+    LONGEST_TRIAL_SECONDS,
     MOST_REST_SECONDS,
     REST_SECONDS,
     GrowthState,
@@ -168,6 +169,46 @@ def test_one_that_does_not_begin_is_not_waited_for() -> None:
     for _ in range(200):
         growth.look(link.step(1))
     assert growth.wanted == 1
+
+
+def until_trying(growth: StreamGrowth, link: Link) -> None:
+    """Let it want a second stream."""
+    while growth.wanted == 1:
+        growth.look(link.step(1))
+
+
+@given(steps=st.integers(1, 2000))
+def test_one_that_waits_for_a_place_is_tried_once_it_has_one(steps: int) -> None:
+    """However long others keep it: else a blob would want none for a while when its turn comes."""
+    growth, link = StreamGrowth(), Link(10**15, 16 * MIB)
+    until_trying(growth, link)
+    for _ in range(steps):
+        growth.look(evolve(link.step(1), waits=True))
+        assert growth.wanted == 2
+    for _ in range(int(LONGEST_TRIAL_SECONDS / STEP) // 2):
+        growth.look(evolve(link.step(1), waits=False))  # it has one, and is asked for
+    link.run(growth, 40)
+    assert growth.wanted == 4
+
+
+def test_those_that_have_a_place_are_judged_without_those_that_find_none() -> None:
+    """They would keep their places for as long as others wait, whether or not that pays."""
+    growth, link = StreamGrowth(), Link(10**15, 16 * MIB)
+    while growth.wanted < 4:
+        growth.look(link.step(growth.wanted))
+    for _ in range(300):
+        growth.look(evolve(link.step(min(growth.wanted, 3)), waits=growth.wanted > 3))
+    assert growth.wanted > 2
+
+
+def test_what_fewer_brought_is_what_they_brought_last() -> None:
+    """A link may have become slower while a stream waited for its place."""
+    growth, link = StreamGrowth(), Link(10**15, 16 * MIB)
+    until_trying(growth, link)
+    link.per_connection = 4 * MIB
+    for _ in range(100):
+        growth.look(evolve(link.step(1), waits=True))
+    assert max(link.run(growth, 40)) == 4
 
 
 @given(steps=st.integers(0, 60))
