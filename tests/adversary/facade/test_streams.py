@@ -1,0 +1,239 @@
+"""Several streams of a blob: a registry that spoils all but the first, a device that wants many.
+
+Beside the victim's warm manifest, another device pulls from the very registry that is attacked.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import pytest
+from attrs import define, evolve, field
+
+from facade.arrivals.gaps import MAX_STREAMS
+from facade.arrivals.stream_growth import MOST_STREAMS
+from facade.values.byte_range import MAX_RANGES
+from shared.outside_bytes import Party
+from tests.adversary.watch import Attack, Target, Watch
+from tests.support.device_stream import End
+from tests.support.facade_process import Device, Facade
+from tests.support.facade_states import connect, pull_path
+from tests.support.memory import MIB
+from tests.support.simulators.behaviour import (
+    Behaviour,
+    BreaksAt,
+    BreaksEvery,
+    InTurn,
+    OtherBytes,
+    Ranged,
+    RedirectsTo,
+    Stalls,
+)
+from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
+from tests.support.statement_writer import StatementWriter
+from tests.system.facade.pulls import Outcome, outcome_of
+
+pytestmark = pytest.mark.attack
+
+PIECE: Final = 64 * 1024
+PACE: Final = Ranged(piece_bytes=PIECE, pause_seconds=0.02)  # 3 MiB a second on each connection
+LARGE: Final = 40 * MIB  # another stream is worth trying while 32 MiB are left
+AT_ONCE: Final = 3  # blobs of the attacked registry
+SPOILT_SECONDS: Final = 20.0
+ENDED_SECONDS: Final = 90.0  # until what had begun is there, in the stream that each blob has
+PLACES: Final = 8  # where a registry redirects to
+NEIGHBOURS_PAUSE_SECONDS: Final = 0.2
+NEIGHBOUR_SECONDS: Final = 5.0  # at most, for a small cold blob of the same registry
+LOOK_SECONDS: Final = 0.05
+
+CRAWL: Final = Ranged(piece_bytes=1, pause_seconds=0.05)
+# How the streams behind the first one are answered, and then all others.
+SPOILT: Final[dict[str, Behaviour | list[Behaviour]]] = {
+    "a byte at a time": [CRAWL, PACE, CRAWL, PACE, CRAWL, PACE],
+    "no answer": Stalls(),
+    "a head alone": Stalls(after=0),
+    "another total": evolve(PACE, total_off=1),
+    "another validator each": evolve(PACE, etags=True),
+    "the whole, 200": BreaksAt(0, times=0, ranges="ignored"),
+    "416": Ranged(refuses="all"),
+    "multipart": Ranged(described="multipart"),
+    "another range": BreaksAt(0, times=0, ranges="wrong"),
+    "a break each MiB": BreaksEvery(MIB),
+    "the wrong last byte": OtherBytes(),
+}
+
+
+@define
+class Neighbour:
+    """Another device, which pulls small cold blobs of the attacked registry, one after another."""
+
+    device: Device
+    registry: RegistrySimulator
+    waited: list[float] = field(factory=list)  # seconds, of each right answer
+    most_connections: int = field(default=0, init=False)  # of all that ask the registry
+
+    @asynccontextmanager
+    async def pulling(self) -> AsyncIterator[None]:
+        """Pull meanwhile; fail unless each is right, and in time."""
+        tasks = [asyncio.create_task(each) for each in (self._pull_for_ever(), self._look())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
+        assert self.waited
+        assert max(self.waited) < NEIGHBOUR_SECONDS
+
+    async def _pull_for_ever(self) -> None:
+        for number in itertools.count():
+            digest = self.registry.blob(b"neighbour's %d" % number)
+            began = time.monotonic()
+            outcome = await outcome_of(self.device, pull_path(self.registry, digest))
+            assert (outcome.status, outcome.end, outcome.digest) == (200, End.WHOLE, digest)
+            self.waited.append(time.monotonic() - began)
+            await asyncio.sleep(NEIGHBOURS_PAUSE_SECONDS)
+
+    async def _look(self) -> None:
+        while True:
+            self.most_connections = max(self.most_connections, self.registry.open_connections)
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def contents(count: int, size: int) -> Iterator[bytes]:
+    """Return so many, each another one."""
+    return (number.to_bytes(4) * (size // 4) for number in range(count))
+
+
+async def pull_while(
+    attack: Attack, device: Device, registry: RegistrySimulator, digests: Iterator[str]
+) -> list[tuple[str, Outcome]]:
+    """Pull one blob after the other, and the last one to its end; return how they ended."""
+    ended = list[tuple[str, Outcome]]()
+    while attack.goes_on and (digest := next(digests, None)) is not None:
+        ended.append((digest, await outcome_of(device, pull_path(registry, digest))))
+    return ended
+
+
+def another(facade: Facade, name: str) -> Device:
+    """Return a device of its own."""
+    return facade.device(facade.files.device_ca.issue_device(device=name))
+
+
+async def spoil(
+    attack: Attack,
+    facade: Facade,
+    registry: RegistrySimulator,
+    spoilt: Sequence[Behaviour],
+) -> list[tuple[str, Outcome]]:
+    """Have devices pull what comes well in its first stream, and in no other."""
+    served = (
+        registry.blob(content, get=InTurn((PACE, *spoilt)))
+        for content in contents(8 * AT_ONCE, LARGE)
+    )
+    async with asyncio.timeout(SPOILT_SECONDS + ENDED_SECONDS):
+        ended = await asyncio.gather(
+            *(
+                pull_while(attack, another(facade, f"attacked-{number}"), registry, served)
+                for number in range(AT_ONCE)
+            )
+        )
+    return [each for some in ended for each in some]
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+async def test_a_registry_that_spoils_every_further_stream(
+    kind: str,
+    watch: Watch,
+    target: Target,
+    facade: Facade,
+    own_writer: StatementWriter,
+    upstream: RegistrySimulator,
+) -> None:
+    """What has begun comes in its first stream, to its end; nothing of the others is mixed in."""
+    await connect(facade, own_writer, upstream)
+    neighbour = Neighbour(another(facade, "neighbour"), upstream)
+    watched = watch("streams", kind, Party.REGISTRY, target, seconds=SPOILT_SECONDS)
+    async with watched as attack, neighbour.pulling():
+        spoilt = SPOILT[kind]
+        turns = spoilt if isinstance(spoilt, list) else [spoilt]
+        ended = await spoil(attack, facade, upstream, turns)
+    asked = {request.path for request in upstream.pulls if request.header("Range")}
+    assert asked, "nobody asked for a further stream"
+    assert len(ended) >= AT_ONCE
+    for digest, outcome in ended:
+        assert (outcome.status, outcome.end, outcome.digest) == (200, End.WHOLE, digest)
+    assert neighbour.most_connections <= AT_ONCE * MOST_STREAMS + 2
+
+
+async def test_a_registry_that_sends_each_stream_to_another_place(
+    watch: Watch,
+    target: Target,
+    facade: Facade,
+    own_writer: StatementWriter,
+    upstream: RegistrySimulator,
+) -> None:
+    """Some of which say nothing. Each is shown no credential, and the blobs are right."""
+    async with AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(StoreSimulator()) for _ in range(PLACES)]
+        await connect(facade, own_writer, upstream, allowed_networks=("127.0.0.0/8",))
+        neighbour = Neighbour(another(facade, "neighbour"), upstream)
+        digests = (
+            upstream.blob(content, get=InTurn((PACE, *_places(stores, content), PACE)))
+            for content in contents(8, LARGE)
+        )
+        watched = watch(
+            "streams", "each to another place", Party.REGISTRY, target, seconds=SPOILT_SECONDS
+        )
+        async with watched as attack, neighbour.pulling():
+            async with asyncio.timeout(SPOILT_SECONDS + ENDED_SECONDS):
+                ended = await pull_while(attack, facade.device(), upstream, digests)
+        assert any(store.requests for store in stores)
+    assert ended
+    for digest, outcome in ended:
+        assert (outcome.status, outcome.end, outcome.digest) == (200, End.WHOLE, digest)
+
+
+def _places(stores: list[StoreSimulator], content: bytes) -> list[Behaviour]:
+    """Return where each of the streams is sent; every second one finds nobody who speaks."""
+    return [
+        RedirectsTo(store.put(content, get=Stalls() if number % 2 else PACE))
+        for number, store in enumerate(stores)
+    ]
+
+
+PARTS_BLOBS: Final = 32  # each on a connection of its own
+PARTS_BYTES: Final = 32 * MIB
+STRIDE: Final = PARTS_BYTES // MAX_RANGES
+LATE: Final = evolve(PACE, pause_seconds=0.3)  # before the first byte of each answer, too
+
+
+async def test_a_device_that_asks_for_a_thousand_parts_of_each_of_many_cold_blobs(
+    watch: Watch,
+    target: Target,
+    facade: Facade,
+    own_writer: StatementWriter,
+    upstream: RegistrySimulator,
+) -> None:
+    """Of each, so many streams are open at once as for any ranges; others pull beside them."""
+    await connect(facade, own_writer, upstream)
+    greedy, neighbour = another(facade, "greedy"), Neighbour(another(facade, "modest"), upstream)
+    ranges = "bytes=" + ",".join(f"{at * STRIDE}-{at * STRIDE}" for at in range(MAX_RANGES))
+    paths = [
+        pull_path(upstream, upstream.blob(content, get=LATE))
+        for content in contents(PARTS_BLOBS, PARTS_BYTES)
+    ]
+    watched = watch("ranges", "1,024 parts of each of 32 cold blobs", Party.DEVICE, target)
+    async with watched as attack, neighbour.pulling():
+        pulls = [asyncio.create_task(outcome_of(greedy, each, Range=ranges)) for each in paths]
+        try:
+            await attack.to_its_end()
+        finally:
+            for pull in pulls:
+                pull.cancel()
+            await asyncio.gather(*pulls, return_exceptions=True)
+    assert PARTS_BLOBS < neighbour.most_connections <= PARTS_BLOBS * MAX_STREAMS + 2
