@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from attrs import define, field
@@ -43,6 +44,8 @@ class _Standing:
 
     held: float  # bytes of blobs that the connection may read
     of_others: int  # bytes that others use
+    # Bytes of each partial since then, by its folder: what has ended meanwhile may be stored.
+    partials: dict[Path, int] = field(factory=dict, init=False)
 
 
 @define(eq=False)
@@ -66,9 +69,12 @@ class Shares:
         """
         if access_key is None or not self._catalogue.has_others(access_key):
             return None
-        # An arrival that ends has no name for a moment: it may be this connection's.
-        partials = sum(each.size for each in claims if each.access_key in (access_key, None))
         standing = self._standing(access_key)
+        # An arrival that ends has no name for a moment: it may be this connection's.
+        standing.partials.update(
+            (each.folder, each.size) for each in claims if each.access_key in (access_key, None)
+        )
+        partials = sum(standing.partials.values())
         if standing.held + partials + length <= capacity * SHARE_OF_STORE:
             return None
         return _in_use_by_others(access_key)

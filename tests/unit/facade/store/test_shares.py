@@ -1,11 +1,10 @@
 """What a connection has is counted a part of the time, however large the catalogue is."""
 
-import time
 from pathlib import Path
 from typing import cast
 
 import pytest
-from attrs import define
+from attrs import define, field
 
 from facade.store.catalogue import Catalogue
 from facade.store.partials import Claim
@@ -25,6 +24,7 @@ class CountedCatalogue:
     held: int = 0
     others: int = CAPACITY
     counted: int = 0
+    clock: Clock = field(factory=Clock)
 
     def has_others(self, _: str) -> bool:
         """There are."""
@@ -33,7 +33,7 @@ class CountedCatalogue:
     def held_bytes(self, _: str) -> int:
         """Take a while."""
         self.counted += 1
-        time.sleep(self.seconds)
+        self.clock.advance(self.seconds)
         return self.held
 
     def bytes_in_use_by_others(self, _: object) -> int:
@@ -43,7 +43,7 @@ class CountedCatalogue:
 
 def shares(catalogue: CountedCatalogue) -> Shares:
     """Return the shares that stand on it."""
-    return Shares(cast(Catalogue, catalogue))
+    return Shares(cast(Catalogue, catalogue), catalogue.clock)
 
 
 def test_what_takes_long_is_not_counted_for_each_claim() -> None:
@@ -58,10 +58,20 @@ def test_what_takes_long_is_not_counted_for_each_claim() -> None:
     assert catalogue.counted == 1
 
 
+def test_what_has_arrived_since_it_was_counted_counts() -> None:
+    """It is no partial any more, and was none of the blobs that were counted."""
+    catalogue = CountedCatalogue(seconds=20 * COUNTED_QUICKLY_SECONDS)
+    asked, arriving = shares(catalogue), Claim(Path("f"), HALF, is_owned=True, access_key=KEY)
+    assert asked.spared(KEY, 0, [arriving], CAPACITY) is None
+    catalogue.held = HALF
+    assert asked.spared(KEY, 1, [], CAPACITY) is not None
+    assert catalogue.counted == 1
+
+
 def test_what_is_quick_is_counted_each_time() -> None:
     """It is exact."""
     catalogue = CountedCatalogue(seconds=0)
-    asked = Shares(cast(Catalogue, catalogue), Clock())
+    asked = shares(catalogue)
     assert asked.spared(KEY, HALF, [], CAPACITY) is None
     catalogue.held = 1
     assert asked.spared(KEY, HALF, [], CAPACITY) is not None
