@@ -24,6 +24,7 @@
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -57,6 +58,7 @@ from shared.supervised import report
 REQUEST_HEADERS_SECONDS: Final = 15.0
 KEEP_ALIVE_SECONDS: Final = 75.0  # nginx's default; a vanished device's memory is kept so long
 AGE_JITTER: Final = 0.1  # of the age, so that a fleet that came at once does not leave at once
+NEVER: Final = math.inf
 LOOK_AT_CLOCK_SECONDS: Final = 60.0  # timers run on another clock than certificates
 MAX_LONE_HEAD_BYTES: Final = 2048  # containerd's for a manifest has some 700
 # Of a head that is not complete: 64 fields of 8,190 bytes, the request line, and a long `Range`.
@@ -116,7 +118,7 @@ class DeviceConnection(BaseProtocol):
         "_ends_at",
         "_event_loop",
         "_head_bytes",
-        "_headers_timer",
+        "_headers_until",
         "_idle_until",
         "_incoming",
         "_is_in_step",
@@ -162,7 +164,7 @@ class DeviceConnection(BaseProtocol):
         share = random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
         self._ends_at = now + share * rules.max_age_seconds
         self._idle_until = now + rules.keep_alive_seconds
-        self._headers_timer: asyncio.TimerHandle | None = None
+        self._headers_until = now + REQUEST_HEADERS_SECONDS  # `NEVER`: no head has begun
         self._clock_timer: asyncio.TimerHandle | None = None
         self._whole_transport: asyncio.Transport | None = None
 
@@ -253,15 +255,13 @@ class DeviceConnection(BaseProtocol):
         rules.pulls.add(self)
         rules.connections.add(self)
         self.transport = whole
-        self._await_headers()
         self._look_at_clock()
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
         """End what is answered, and forget the rest."""
-        for timer in (self._headers_timer, self._clock_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._clock_timer is not None:
+            self._clock_timer.cancel()
         self._rules.live.release(self)
         self._rules.pulls.remove(self)
         self._advance(Stage.ENDED)
@@ -288,8 +288,7 @@ class DeviceConnection(BaseProtocol):
         self._is_in_step = head is not None and received == 1 and incoming.is_newest_whole
         self.lone_head = awaited if self._is_in_step else None
         if received:
-            self._have_headers()
-            self._head_bytes = 0
+            self._headers_until, self._head_bytes = NEVER, 0
             if self._stage is Stage.AWAITING:
                 self._answer_next()
         elif incoming.wants_more:
@@ -397,33 +396,19 @@ class DeviceConnection(BaseProtocol):
         answer = self._rules.answer_at_once(self, head) if not self.is_ending else None
         if answer is None:
             return False
-        self._have_headers()
+        self._headers_until = NEVER
         self.awaited_since = self._event_loop.time()
         self._idle_until = self.awaited_since + self._rules.keep_alive_seconds
         transport.write(answer)
         return True
 
-    def _await_headers(self) -> None:
-        self._headers_timer = self._event_loop.call_later(REQUEST_HEADERS_SECONDS, self._too_late)
-
     def _await_rest_of_head(self, more: int) -> None:
-        if self._headers_timer is None:
-            self._await_headers()
+        if self._headers_until == NEVER:
+            self._headers_until = self._event_loop.time() + REQUEST_HEADERS_SECONDS
+            self._look_again()
         self._head_bytes += more
         if self._head_bytes > MAX_HEAD_BYTES and self._cut("a head without an end"):
             _log.info("a head without an end", device=self.device.id, peer=self.peer)
-
-    def _have_headers(self) -> None:
-        if self._headers_timer is not None:
-            self._headers_timer.cancel()
-            self._headers_timer = None
-
-    def _too_late(self) -> None:
-        if self._stage is not Stage.AWAITING:
-            self._await_headers()  # pipelined behind what is being answered
-            return
-        if self._cut("no request in time"):
-            _log.info("no request in time", device=self.device.id, peer=self.peer)
 
     def _cut(self, why: str) -> bool:
         """Cut a connection that does not get to its next request; tell whether to log it."""
@@ -431,7 +416,10 @@ class DeviceConnection(BaseProtocol):
         return self._rules.live.may_tell(self.device, why)
 
     def _look_at_clock(self) -> None:
-        """Cut the connection if the certificate has expired; close it if it was idle, or is old."""
+        """Cut the connection if the certificate has expired, or a head does not come in time.
+
+        Close it if it was idle, or is old.
+        """
         left = (self.device.not_after - datetime.now(UTC)).total_seconds()
         if left <= 0:
             reason = "the certificate has expired"
@@ -439,13 +427,26 @@ class DeviceConnection(BaseProtocol):
             self.cut()
             return
         now, is_idle = self._event_loop.time(), self._stage is Stage.AWAITING
+        if now >= self._headers_until:
+            if is_idle:
+                if self._cut("no request in time"):
+                    _log.info("no request in time", device=self.device.id, peer=self.peer)
+                return
+            self._headers_until = now + REQUEST_HEADERS_SECONDS  # behind what is being answered
         if is_idle and now >= min(self._idle_until, self._ends_at):
             self._close()
             return
-        keep_alive = self._idle_until - now if is_idle else self._rules.keep_alive_seconds
-        age = self._ends_at - now if now < self._ends_at else LOOK_AT_CLOCK_SECONDS
-        delay = min(left, LOOK_AT_CLOCK_SECONDS, keep_alive, age)
+        idle_until = self._idle_until if is_idle else now + self._rules.keep_alive_seconds
+        ends_at = self._ends_at if now < self._ends_at else now + LOOK_AT_CLOCK_SECONDS
+        until = min(self._headers_until, idle_until, ends_at)
+        delay = min(left, LOOK_AT_CLOCK_SECONDS, until - now)
         self._clock_timer = self._event_loop.call_later(delay, self._look_at_clock)
+
+    def _look_again(self) -> None:
+        """Look now, because something ends earlier than it was expected to."""
+        if self._clock_timer is not None:
+            self._clock_timer.cancel()
+        self._look_at_clock()
 
 
 # Given the bytes of a request's whole head, it returns the whole answer, or None if it has none.

@@ -344,10 +344,11 @@ class DeviceTransport(asyncio.Transport):
     def _begin_end(self, state: TransportState) -> None:
         """Begin to close, for ourselves or because the device has left."""
         self._state = state
-        self._close_timer = self._loop.call_later(self._close_seconds, self._close_late)
-        self.resume_reading()
         if self._writing < WritingState.FULL:
             self._say_goodbye()
+        if not self._is_closed:
+            self._close_timer = self._loop.call_later(self._close_seconds, self._close_late)
+            self.resume_reading()
 
     def _say_goodbye(self) -> None:
         try:

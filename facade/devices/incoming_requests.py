@@ -12,6 +12,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp.base_protocol import BaseProtocol
@@ -64,7 +65,8 @@ class IncomingRequest:
 class IncomingRequests:
     """The requests of one connection. For one event loop."""
 
-    _parser: HttpRequestParser | None
+    _new_parser: Callable[[], HttpRequestParser] | None  # None: the connection has ended
+    _parser: HttpRequestParser | None = field(default=None, init=False)  # from the first bytes on
     _waiting: deque[IncomingRequest] = field(factory=deque, init=False)
     _waiting_bytes: int = field(default=0, init=False)  # that came while something waits
     _is_full: bool = field(default=False, init=False)
@@ -78,22 +80,14 @@ class IncomingRequests:
     @classmethod
     def of(cls, connection: BaseProtocol, loop: asyncio.AbstractEventLoop) -> "IncomingRequests":
         """Begin; the connection is told by `pause_reading` when a body is too long."""
-        parser = HttpRequestParser(
-            connection,
-            loop,
-            MAX_BODY_BYTES // 2,  # aiohttp keeps twice as many
-            max_line_size=MAX_REQUEST_LINE_BYTES,
-            max_field_size=MAX_RANGE_FIELD_BYTES,
-            max_headers=MAX_HEADER_FIELDS,
-            auto_decompress=False,
-            max_msg_queue_size=1,  # it stops behind each
-        )
-        return cls(parser)
+        return cls(lambda: _new_parser(connection, loop))
 
     def feed(self, data: bytes) -> int:
         """Take in what came; return how many requests are complete by it, up to their bodies."""
-        if self._parser is None or self._is_broken:
+        if self._new_parser is None or self._is_broken:
             return 0
+        if self._parser is None:
+            self._parser = self._new_parser()
         before = len(self._waiting)
         try:
             self._parse(self._parser, data)
@@ -167,5 +161,18 @@ class IncomingRequests:
 
     def end(self) -> None:
         """Forget what waits, and the parser, which holds the connection."""
-        self._parser = None
+        self._new_parser = self._parser = None
         self._waiting.clear()
+
+
+def _new_parser(connection: BaseProtocol, loop: asyncio.AbstractEventLoop) -> HttpRequestParser:
+    return HttpRequestParser(
+        connection,
+        loop,
+        MAX_BODY_BYTES // 2,  # aiohttp keeps twice as many
+        max_line_size=MAX_REQUEST_LINE_BYTES,
+        max_field_size=MAX_RANGE_FIELD_BYTES,
+        max_headers=MAX_HEADER_FIELDS,
+        auto_decompress=False,
+        max_msg_queue_size=1,  # it stops behind each
+    )
