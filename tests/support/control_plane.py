@@ -373,7 +373,9 @@ async def log_of(database_url: str, keys: KeyFiles) -> AsyncIterator[AuditChain]
     """Yield the log, in hands that may sign."""
     signer = Signer.from_private_pem(keys.statement_private.read_bytes())
     async with ControlPlaneDatabase.open(read_database_url(database_url)) as database:
-        yield AuditChain(database, signer, HighestGenerations(), now)
+        chain = AuditChain(database, signer, HighestGenerations(), now)
+        await chain.load()  # however long that takes
+        yield chain
 
 
 @asynccontextmanager
