@@ -15,15 +15,14 @@ import pytest
 from attrs import frozen
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
-from deploy.dev.image import Destination, Image, push
+from deploy.dev.image import Image
 from deploy.dev.processes import free_port
 from deploy.dev.registry import Registry
-from tests.conftest import ROBOT, ROBOT_PASSWORD
 from tests.support.clients import ClientError, ClientFolder
 from tests.support.docker_daemon import DockerDaemon
 from tests.support.facade_command import facade_command
 from tests.support.facade_process import Facade
-from tests.support.facade_states import write_and_wait
+from tests.support.facade_states import push_behind
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import (  # noqa: F401 - the same facade
     facade,
@@ -84,9 +83,7 @@ async def test_docker_as_the_command_sets_it_up(
 ) -> None:
     """By the facade's name; without what the command wrote it is let in no more."""
     host = htpasswd_registry.host
-    approval = writer.approval(host, username=ROBOT, token=ROBOT_PASSWORD, plain_http=True)
-    await write_and_wait(facade, writer, approval)
-    digest = await push(image, Destination(htpasswd_registry.url, repository, robot_login))
+    digest = await push_behind(facade, writer, htpasswd_registry, robot_login, repository, image)
     name = f"{door.address}/{host.replace(':', '_')}/{repository}@{digest}"
     device = client.path / "device"
     set_up = ("device-config", "--client", "docker", "--root", str(device))

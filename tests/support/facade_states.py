@@ -1,7 +1,10 @@
 """Bringing a running facade into a state, and knowing when it is there."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from deploy.dev.image import Destination, Image, push
+from deploy.dev.registry import Htpasswd, Registry
 from shared.statement import ConnectionApproval, Statement
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.facade_process import Facade
@@ -42,6 +45,25 @@ async def connect(
     approval = writer.approval(str(upstream.host), **(credential | fields))
     await write_and_wait(facade, writer, approval)
     return approval
+
+
+async def push_behind(
+    facade: Facade,
+    writer: StatementWriter,
+    registry: Registry,
+    login: Mapping[str, str],
+    repository: str,
+    image: Image,
+) -> str:
+    """Push an image to a registry that wants a password, which the facade has.
+
+    Returns its digest once the facade knows the registry.
+    """
+    assert isinstance(registry.authentication, Htpasswd)
+    ((username, password),) = registry.authentication.users.items()
+    approval = writer.approval(registry.host, username=username, token=password, plain_http=True)
+    await write_and_wait(facade, writer, approval)
+    return await push(image, Destination(registry.url, repository, dict(login)))
 
 
 def pull_path(

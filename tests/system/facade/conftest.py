@@ -186,3 +186,18 @@ def _files(writer: StatementWriter, folder: Path) -> FacadeFiles:
         statement_public_pem=writer.statement_public_pem,
         sealing_private_pem=writer.sealing_private_pem,
     )
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The module's cache folder."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+async def device(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, issued: IssuedCertificate
+) -> Device:
+    """A device that may pull everything of `upstream`."""
+    await connect(facade, writer, upstream)
+    return facade.device(issued)

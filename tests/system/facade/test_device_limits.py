@@ -22,7 +22,8 @@ from tests.support.simulators.behaviour import Holds
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
-from tests.system.facade.test_store import store_settings, stored, successful_gets
+from tests.system.facade.stores import store_settings
+from tests.system.facade.test_store import stored, successful_gets
 
 MISSES = 4  # a minute: one in 15 s, so that for 10 s nobody waits and the fifth is refused
 DOWNLOADS = 2

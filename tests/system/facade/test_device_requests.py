@@ -11,7 +11,7 @@ from tests.support.facade_states import connect, pull_path
 from tests.support.raw_http import RawAnswer, raw_connection, request_bytes
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
-from tests.system.facade.test_store import store_settings
+from tests.system.facade.stores import store_settings
 
 PER_SECOND = 2
 BURST = int(PER_SECOND * BURST_SECONDS)

@@ -14,7 +14,8 @@ from tests.support.simulators.behaviour import RedirectsTo
 from tests.support.simulators.login import BearerLogin
 from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 from tests.support.statement_writer import StatementWriter
-from tests.system.facade.test_store import store_settings, stored
+from tests.system.facade.stores import store_settings
+from tests.system.facade.test_store import stored
 
 TOKENS, REQUESTS = 3, 11  # a minute
 BYTES = 2 * PIECE_BYTES  # an hour

@@ -18,10 +18,9 @@ from attrs import frozen
 
 from deploy.dev import debian
 from deploy.dev.device_ca import IssuedCertificate
-from deploy.dev.image import Destination, Image, push
+from deploy.dev.image import Image
 from deploy.dev.processes import Child, free_port, port_answers
 from deploy.dev.registry import Registry
-from tests.conftest import ROBOT, ROBOT_PASSWORD
 from tests.support.clients import (
     ClientFolder,
     buildah_pull,
@@ -32,7 +31,7 @@ from tests.support.clients import (
 from tests.support.documented import blocks, documented
 from tests.support.facade_command import facade_command
 from tests.support.facade_process import Facade
-from tests.support.facade_states import write_and_wait
+from tests.support.facade_states import push_behind
 from tests.support.statement_writer import StatementWriter
 from tests.support.warm.program import Finished
 from tests.system.facade.test_real_clients import contents_of, verified_files
@@ -95,9 +94,7 @@ async def example(
 ) -> Example:
     """A pushed image; the registry itself wants a password that no client has."""
     host = htpasswd_registry.host
-    approval = writer.approval(host, username=ROBOT, token=ROBOT_PASSWORD, plain_http=True)
-    await write_and_wait(facade, writer, approval)
-    digest = await push(image, Destination(htpasswd_registry.url, repository, robot_login))
+    digest = await push_behind(facade, writer, htpasswd_registry, robot_login, repository, image)
     return Example(facade, host, repository, digest)
 
 

@@ -15,7 +15,7 @@ from tests.support.facade_states import connect, pull_path
 from tests.support.simulators.behaviour import Answers
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
-from tests.system.facade.test_store import store_settings
+from tests.system.facade.stores import store_settings
 
 LOOPS = 8
 VICTIM_PULLS = 20

@@ -23,7 +23,8 @@ from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
-from tests.system.facade.test_several_ranges import MULTIPART, SENT, counted, store_settings
+from tests.system.facade.stores import store_settings
+from tests.system.facade.test_several_ranges import MULTIPART, SENT, counted
 
 FILES = 60
 FILE_BYTES = 200_000

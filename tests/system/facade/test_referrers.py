@@ -41,7 +41,8 @@ from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 from tests.support.simulators.wire import RecordedRequest
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import Served
-from tests.system.facade.test_store import store_settings, without_id
+from tests.system.facade.stores import store_settings
+from tests.system.facade.test_store import without_id
 
 TIMEOUT = "3s"
 

@@ -19,7 +19,7 @@ from tests.support.simulators.wire import RecordedRequest
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
 from tests.system.facade.pulls import outcome_of
-from tests.system.facade.test_store import store_settings
+from tests.system.facade.stores import store_settings
 
 FLEET = 100
 MISSING = f"sha256:{'5' * 64}"

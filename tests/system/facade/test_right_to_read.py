@@ -28,7 +28,8 @@ from tests.support.simulators.behaviour import Answers, Behaviour, Holds, Slow, 
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
-from tests.system.facade.test_store import store_settings, stored, successful_gets, without_id
+from tests.system.facade.stores import store_settings
+from tests.system.facade.test_store import stored, successful_gets, without_id
 
 PIECES = 40  # of a blob that takes a while to read
 SLOW_MANIFEST = Slow(8, 0.05)  # long enough that others ask, too

@@ -13,8 +13,8 @@ from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.support.swapped_files import put
 from tests.system.facade.conftest import StartFacade
+from tests.system.facade.stores import store_settings
 from tests.system.facade.test_readiness import metric
-from tests.system.facade.test_store import store_settings
 
 CONTENT = bytes(range(250)) * 20
 MANIFEST = b'{"schemaVersion":2,"config":{},"layers":[]}'

@@ -5,7 +5,6 @@ The parts are read by a parser that is not ours.
 
 import asyncio
 import random
-from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -29,6 +28,8 @@ from tests.support.simulators.behaviour import OtherBytes, Slow
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
+from tests.system.facade.stores import store_settings
+from tests.system.facade.stores import stored as facade_settings  # noqa: F401 - a fixture
 
 LARGE = random.Random(9).randbytes(20 * PIECE_BYTES + 99)  # noqa: S311 - any bytes will do
 FAR = NEAR_BYTES + 2 * PIECE_BYTES
@@ -40,23 +41,6 @@ MULTIPART = 'facade_several_ranges_total{answer="multipart"}'
 WHOLE = 'facade_several_ranges_total{answer="whole"}'
 UNVERIFIED = "facade_unverified_ranges_total"
 ASKED = [(3_000_000, 3_100_000), (5, 5), (6, 9), (0, 3), (1_000_000, 2_000_000)]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The module's cache folder."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def facade_settings(cache: Path) -> Mapping[str, str]:
-    """A facade that keeps what it fetches."""
-    return store_settings(cache)
-
-
-def store_settings(cache: Path) -> dict[str, str]:
-    """Return the settings of a store."""
-    return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
 
 
 def of(asked: list[tuple[int, int]]) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,27 +31,12 @@ from tests.support.simulators.wire import RecordedRequest
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
 from tests.system.facade.pulls import outcome_of
+from tests.system.facade.stores import store_settings
+from tests.system.facade.stores import stored as facade_settings  # noqa: F401 - a fixture
 
 LARGE = random.Random(5).randbytes(20 * PIECE_BYTES + 99)  # noqa: S311 - any bytes will do
 SLOW = Slow(PIECE_BYTES, 0.05)  # long enough that others join
 MANIFEST = b'{"schemaVersion":2,"config":{},"layers":[]}'
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The module's cache folder."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def facade_settings(cache: Path) -> Mapping[str, str]:
-    """A facade that keeps what it fetches."""
-    return store_settings(cache)
-
-
-def store_settings(cache: Path, size: str = "1GiB") -> dict[str, str]:
-    """Return the settings of a store."""
-    return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": size}
 
 
 async def test_a_herd_is_one_fetch(

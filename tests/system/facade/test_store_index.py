@@ -14,7 +14,8 @@ from tests.support.facade_states import connect, pull_path
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
-from tests.system.facade.test_store import store_settings, stored, successful_gets
+from tests.system.facade.stores import store_settings
+from tests.system.facade.test_store import stored, successful_gets
 
 CONTENT = bytes(range(256)) * 40
 

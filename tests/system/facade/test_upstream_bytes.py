@@ -10,13 +10,12 @@ from collections.abc import Mapping
 import orjson
 import pytest
 
-from deploy.dev.device_ca import IssuedCertificate
 from facade.arrivals.download import MAX_RESUMES_WITHOUT_PROGRESS
 from facade.values.piece import PIECE_BYTES
 from shared.oci import OCI_INDEX, OCI_MANIFEST
 from tests.support.device_stream import End
 from tests.support.facade_process import Answer, Device, Facade
-from tests.support.facade_states import connect, pull_path
+from tests.support.facade_states import pull_path
 from tests.support.simulators.behaviour import (
     Answers,
     Behaviour,
@@ -33,8 +32,8 @@ from tests.support.simulators.behaviour import (
     WebPage,
 )
 from tests.support.simulators.registry import RegistrySimulator
-from tests.support.statement_writer import StatementWriter
 from tests.system.facade.pulls import Outcome, outcome_of
+from tests.system.facade.stores import streamed_and_stored as facade_settings  # noqa: F401 - a fixture
 
 UPSTREAM_TEXT = b"upstream text that nobody may see"
 SMALL = b"a small blob"
@@ -92,26 +91,6 @@ ODD: Mapping[str, Behaviour] = {
         200, (("Docker-Content-Digest", f"sha256:{'0' * 64}"),), body=SMALL
     ),
 }
-
-
-@pytest.fixture(scope="module", params=["streamed", "stored"])
-def facade_settings(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Mapping[str, str]:
-    """Once without a store, once with one: what is never to be seen is the same."""
-    if request.param == "streamed":
-        return {}
-    cache = tmp_path_factory.mktemp("cache")
-    return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
-
-
-@pytest.fixture
-async def device(
-    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, issued: IssuedCertificate
-) -> Device:
-    """A device that may pull everything of `upstream`."""
-    await connect(facade, writer, upstream)
-    return facade.device(issued)
 
 
 async def outcomes(

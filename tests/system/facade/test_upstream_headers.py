@@ -12,12 +12,11 @@ import orjson
 import pytest
 from attrs import field, frozen
 
-from deploy.dev.device_ca import IssuedCertificate
 from facade.values.piece import PIECE_BYTES
 from shared.oci import MAX_MANIFEST_BYTES, OCI_INDEX, OCI_MANIFEST
 from tests.support.device_stream import End
 from tests.support.facade_process import Answer, Device, Facade
-from tests.support.facade_states import connect, pull_path
+from tests.support.facade_states import pull_path
 from tests.support.simulators.behaviour import (
     Answers,
     Behaviour,
@@ -29,8 +28,8 @@ from tests.support.simulators.behaviour import (
     TypedAs,
 )
 from tests.support.simulators.registry import RegistrySimulator
-from tests.support.statement_writer import StatementWriter
 from tests.system.facade.pulls import outcome_of
+from tests.system.facade.stores import streamed_and_stored as facade_settings  # noqa: F401 - a fixture
 
 _random = random.Random(12)  # noqa: S311 - any bytes will do
 SMALL: Final = _random.randbytes(5002)
@@ -39,26 +38,6 @@ MANIFEST: Final = {"schemaVersion": 2, "config": {}, "layers": []}
 TYPED: Final = MANIFEST | {"mediaType": OCI_MANIFEST}
 UNTOLD: Final = NoLength(head_length=False)
 CLOSED: Final = NoLength("close", head_length=False)
-
-
-@pytest.fixture(scope="module", params=["streamed", "stored"])
-def facade_settings(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Mapping[str, str]:
-    """Once without a store, once with one."""
-    if request.param == "streamed":
-        return {}
-    cache = tmp_path_factory.mktemp("cache")
-    return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
-
-
-@pytest.fixture
-async def device(
-    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, issued: IssuedCertificate
-) -> Device:
-    """A device that may pull everything of `upstream`."""
-    await connect(facade, writer, upstream)
-    return facade.device(issued)
 
 
 @frozen

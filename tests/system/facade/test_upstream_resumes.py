@@ -8,13 +8,10 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-import pytest
-
-from deploy.dev.device_ca import IssuedCertificate
 from facade.values.piece import PIECE_BYTES
 from tests.support.device_stream import End
 from tests.support.facade_database import FacadeDatabase
-from tests.support.facade_process import Device, Facade
+from tests.support.facade_process import Device
 from tests.support.facade_states import connect, pull_path
 from tests.support.simulators.behaviour import (
     Answers,
@@ -30,6 +27,7 @@ from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
 from tests.system.facade.pulls import outcome_of
+from tests.system.facade.stores import streamed_and_stored as facade_settings  # noqa: F401 - a fixture
 
 MIB: Final = 1024 * 1024
 BLOB: Final = random.Random(31).randbytes(3 * MIB)  # noqa: S311 - any bytes will do
@@ -92,26 +90,6 @@ STORES: Final[Mapping[str, Behaviour]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["streamed", "stored"])
-def facade_settings(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Mapping[str, str]:
-    """Once without a store, once with one."""
-    if request.param == "streamed":
-        return {}
-    cache = tmp_path_factory.mktemp("cache")
-    return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
-
-
-@pytest.fixture
-async def device(
-    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, issued: IssuedCertificate
-) -> Device:
-    """A device that may pull everything of `upstream`."""
-    await connect(facade, writer, upstream)
-    return facade.device(issued)
-
-
 async def pulled_whole(
     device: Device, upstream: RegistrySimulator, digests: Mapping[str, str]
 ) -> None:
@@ -153,7 +131,7 @@ def head_of(get: Behaviour) -> Behaviour | None:
 
 
 async def test_a_registry_that_falls_silent_is_asked_for_the_rest(
-    facade_settings: Mapping[str, str],
+    facade_settings: Mapping[str, str],  # noqa: F811 the fixture
     own_database: FacadeDatabase,
     own_writer: StatementWriter,
     start_facade: StartFacade,

@@ -1,7 +1,9 @@
-"""What the facade's unit tests share: real upstreams of simulated registries."""
+"""What the facade's unit tests share: upstreams of simulated registries, and a store's index."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -14,6 +16,7 @@ from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import MonotonicClock, Timeouts, UpstreamTransport
+from tests.support.opened_index import OpenedIndex
 from tests.support.simulators.registry import RegistrySimulator
 
 
@@ -63,3 +66,10 @@ async def connect() -> AsyncIterator[Connect]:
     yield connect
     for upstream in upstreams:
         await upstream.close()
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[OpenedIndex]:
+    """A new index."""
+    with closing(OpenedIndex.open(tmp_path)) as index:
+        yield index

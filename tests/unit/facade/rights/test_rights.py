@@ -24,13 +24,6 @@ AS_BLOB = FlightKey("a" * 64, Kind.BLOB, Digest.of(b"content"))
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[OpenedIndex]:
-    """A new index."""
-    with closing(OpenedIndex.open(tmp_path)) as index:
-        yield index
-
-
-@pytest.fixture
 def other(tmp_path: Path) -> Iterator[OpenedIndex]:
     """The same index, as another process has it open."""
     with closing(OpenedIndex.open(tmp_path)) as other:

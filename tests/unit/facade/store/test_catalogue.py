@@ -1,21 +1,9 @@
 """What is stored is listed in the order in which it is evicted, and verified."""
 
 import time
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
-import pytest
 
 from shared.oci import Digest
 from tests.support.opened_index import OpenedIndex
-
-
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[OpenedIndex]:
-    """A new index."""
-    with closing(OpenedIndex.open(tmp_path)) as index:
-        yield index
 
 
 def test_eviction_and_scrub_have_their_orders(index: OpenedIndex) -> None:
