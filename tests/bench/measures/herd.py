@@ -1,17 +1,19 @@
 """A new blob that a whole fleet asks for at once, and nobody has: whole, and in ranges."""
 
 from tests.bench.contenders.contender import Contender
+from tests.bench.contenders.nginx import sliced
 from tests.bench.content import Content
-from tests.bench.figures import DISTRIBUTION
+from tests.bench.figures import DISTRIBUTION, NGINX
 from tests.bench.generators import Run
 from tests.bench.load.jobs import HerdRangesJob
-from tests.bench.measures.measure import Measuring, asked_of
+from tests.bench.measures.measure import MIB, Measuring, asked_of
 
 DEVICES = 64
 GENERATORS = 2  # one was the limit, and it is the time of a server that is measured here
 MAX_ROUNDS = 2  # 16 GiB for each server in each: half a minute, a minute for the slowest
 WORKERS = 4  # of a device that pulls in ranges
-RANGES = 32  # of a blob: 8 MiB each of 256 MiB, as containerd's are by default
+RANGE_BYTES = 8 * MIB  # as containerd's are by default; less of a blob below 96 MiB
+LEAST_RANGES = 3 * WORKERS  # of a device, so that workers take a second one
 
 
 def measure(measuring: Measuring) -> None:
@@ -26,6 +28,8 @@ def measure(measuring: Measuring) -> None:
             seconds = _measure_whole(measuring, contender, whole)
             if contender.name != DISTRIBUTION:
                 _measure_ranges(measuring, contender, parts, seconds)
+            if contender.name == NGINX:
+                _measure_ranges(measuring, sliced(contender), parts, seconds)
 
 
 def _measure_whole(measuring: Measuring, contender: Contender, blob: Content) -> float:
@@ -69,7 +73,7 @@ def _pull_ranges(measuring: Measuring, contender: Contender, blob: Content) -> R
             scene.target(contender),
             group,
             asked_of(contender, blob),
-            max(1, blob.length // RANGES),
+            max(1, min(RANGE_BYTES, blob.length // LEAST_RANGES)),
             WORKERS,
         )
         for group in scene.devices.groups(DEVICES, GENERATORS)
