@@ -50,6 +50,7 @@ from facade.devices.presented_device import PresentedDevice
 from facade.devices.pulls_under_way import DrainStage, PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
 from facade.errors import FacadeError
+from shared.failures import forget_frames
 from shared.pace import Pace
 from shared.structured_log import get_logger
 from shared.supervised import report
@@ -328,6 +329,9 @@ class DeviceConnection(BaseProtocol):
             pass  # the device has left, or the answer was aborted: it is closed
         except Exception as error:  # noqa: BLE001 - a mistake of ours: the loop's owner tells of it
             report(error, self._event_loop)
+        except asyncio.CancelledError as cancelled:
+            forget_frames(cancelled)  # the request holds the task, which keeps this
+            raise
         finally:
             if goes_on and self._stage is Stage.ANSWERING:
                 self._idle_until = self._event_loop.time() + self._rules.keep_alive_seconds
@@ -335,6 +339,7 @@ class DeviceConnection(BaseProtocol):
                 if self._incoming.wants_more is not self._is_reading:
                     self._read_as_wanted()
             else:
+                self._task = None  # if it was cancelled, it keeps this frame
                 self._close()
 
     async def _is_answered(self, incoming: IncomingRequest) -> bool:

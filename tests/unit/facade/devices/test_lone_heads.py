@@ -29,6 +29,7 @@ from facade.values.device_identity import IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.setting_types import ListenAddress
 from tests.support.eventually import eventually
+from tests.support.leftovers import leftovers
 from tests.support.raw_http import RawAnswer, RawConnection, request_bytes
 
 KNOWN = request_bytes(b"/known")
@@ -355,3 +356,19 @@ async def test_a_connection_lives_while_it_is_answered_and_ends_when_it_is_not(
             await asyncio.sleep(0.01)
         assert await connection.rest() == b""
     assert scene.parsed == []
+
+
+async def test_an_answer_whose_device_left_is_gone_at_once(
+    serve: Serve, device_tls: ssl.SSLContext
+) -> None:
+    """A cancelled task keeps the frames that it came through, and what they had read."""
+    scene = await serve()
+    await until_read(scene, device_tls)  # what is made once is made
+    with leftovers() as left:
+        async with connected(scene, device_tls) as connection:
+            await connection.send(HELD)
+            await eventually(lambda: scene.parsed == ["/held"])
+        await eventually(lambda: not scene.devices.live)
+        scene.connections.clear()
+        await asyncio.sleep(0.01)  # the ends of tasks
+    assert (left.frames, left.objects) == ([], [])
