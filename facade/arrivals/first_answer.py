@@ -68,11 +68,11 @@ async def first_answer(
 
     The answer stays open as long as the stack.
     """
+    has_ranges = True
     if first is not None:
-        with suppress(RangeRefusedError, UnexpectedAnswerError):
-            answer = await _part_answer(upstream, right, first, stack)
-            if answer is not None:
-                return answer
+        answer, has_ranges = await _range_answer(upstream, right, first, stack)
+        if answer is not None:
+            return answer
     digest = right.key.digest
     download = await stack.enter_async_context(open_download(upstream, right.repository, digest))
     length, body = download.length, download.answer
@@ -82,7 +82,23 @@ async def first_answer(
     span.take_answer(
         body, stack, part=None, is_claim=download.is_claim, validator=download.validator
     )
-    return Answer(length, download.is_claim, span=span)
+    return Answer(length, download.is_claim, span=span, has_ranges=has_ranges)
+
+
+async def _range_answer(
+    upstream: Upstream, right: Right, first: ByteRanges, stack: AsyncExitStack
+) -> tuple[Answer | None, bool]:
+    """Ask for the range that is wanted first; return its answer, and whether others may be asked.
+
+    No others: one of this blob was just refused, or lied. A range behind its end says nothing.
+    """
+    try:
+        answer = await _part_answer(upstream, right, first, stack)
+    except UnexpectedAnswerError:
+        return None, False
+    except RangeRefusedError as refused:
+        return None, refused.total is not None and refused.total <= first_part(first)[0]
+    return answer, not upstream.lengths.was_mistold(right.key.digest)
 
 
 async def _part_answer(
