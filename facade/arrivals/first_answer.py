@@ -5,6 +5,7 @@ that asks for two bytes of a long blob has them after one answer, and the rest i
 dead process left is gone on from.
 """
 
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from typing import Final
 
@@ -19,7 +20,7 @@ from facade.arrivals.download import (
     require_there,
 )
 from facade.arrivals.early_readers import asked_part
-from facade.arrivals.gaps import aligned_end, next_segment
+from facade.arrivals.gaps import ALIGNED_BYTES, SEGMENT_BYTES, aligned_end, next_segment
 from facade.arrivals.span_download import NoRangesError, SpanDownload
 from facade.arrivals.validator import Validator
 from facade.arrivals.verified_pieces import PieceVerifier
@@ -92,6 +93,9 @@ async def _range_answer(
 
     No others: one of this blob was just refused, or lied. A range behind its end says nothing.
     """
+    with suppress(RangeRefusedError, UnexpectedAnswerError):
+        if (answer := await _suffix_answer(upstream, right, first, stack)) is not None:
+            return answer, answer.has_ranges
     try:
         answer = await _part_answer(upstream, right, first, stack)
     except UnexpectedAnswerError:
@@ -125,6 +129,48 @@ async def _part_answer(
     return Answer(
         length, answer.is_plain, span=span, has_ranges=has_ranges, is_told_by_range=has_ranges
     )
+
+
+async def _suffix_answer(
+    upstream: Upstream, right: Right, wanted: ByteRanges, stack: AsyncExitStack
+) -> Answer | None:
+    """Ask for the last bytes, if they are wanted; None if they are not to be had by themselves.
+
+    Nobody knows yet where the checked piece begins that has the first of them. So up to 32 KiB are
+    asked for before it, and let go of.
+    """
+    digest = right.key.digest
+    (first, count) = wanted.asked[0]
+    if first is not None or not 0 < (count or 0) <= SEGMENT_BYTES:
+        return None
+    if upstream.lengths.was_mistold(digest) or not upstream.ranges.gives_suffixes:
+        return None
+    own = await stack.enter_async_context(AsyncExitStack())
+    answer = await own.enter_async_context(
+        upstream.fetch(
+            Kind.BLOB,
+            right.repository,
+            digest,
+            suffix=max(count or 0, PIECE_BYTES) + ALIGNED_BYTES - 1,
+        )
+    )
+    part = answer.content_range
+    if part is None or part.total is None or not upstream.lengths.may_be(digest, part.total):
+        await own.aclose()  # a whole answer would begin at the wrong end
+        return None
+    begin = aligned_end(part.first, part.total)
+    span = SpanDownload(part.total, begin, part.total, upstream, right.repository, digest)
+    validator, chunks = Validator.of(answer, digest), _behind(answer.chunks(), begin - part.first)
+    span.take_answer(chunks, own, part=part, is_claim=answer.is_plain, validator=validator)
+    return Answer(part.total, answer.is_plain, span=span, is_told_by_range=True)
+
+
+async def _behind(chunks: AsyncIterator[bytes], count: int) -> AsyncIterator[bytes]:
+    """Yield what follows so many bytes."""
+    async for chunk in chunks:
+        rest, count = chunk[count:], max(0, count - len(chunk))
+        if rest:
+            yield rest
 
 
 def first_part(wanted: ByteRanges) -> tuple[int, int]:

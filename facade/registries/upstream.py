@@ -104,6 +104,7 @@ class Upstream:
         method: Method = "GET",
         first_byte: int = 0,
         last_byte: int | None = None,
+        suffix: int | None = None,
         is_resumed: bool = False,
     ) -> AsyncIterator[UpstreamAnswer]:
         """Give the registry's answer.
@@ -127,14 +128,22 @@ class Upstream:
                 method=method,
                 first_byte=first_byte,
                 last_byte=last_byte,
+                suffix=suffix,
             )
-            if first_byte:  # a resumed download, or a device's own range
-                answer, attempt = await self._answered(fetch, question, stack, absence, links)
-            else:
-                async with self._questions.ask((absence, method, last_byte)):
+            try:
+                if first_byte or suffix:  # a resumed download, or a device's own range
                     answer, attempt = await self._answered(fetch, question, stack, absence, links)
-            if first_byte or last_byte is not None:
-                self.ranges.gives = answer.content_range is not None
+                else:
+                    async with self._questions.ask((absence, method, last_byte)):
+                        answer, attempt = await self._answered(
+                            fetch, question, stack, absence, links
+                        )
+            except RangeRefusedError:
+                self.ranges.note(is_given=False, is_suffix=suffix is not None)
+                raise
+            if first_byte or suffix or last_byte is not None:
+                is_given = answer.content_range is not None
+                self.ranges.note(is_given=is_given, is_suffix=suffix is not None)
             is_download = (kind, method) == (Kind.BLOB, "GET") and last_byte != 0
             counted = stack.enter_context(self._counts.reading(kind, is_download=is_download))
             answer = evolve(answer, on_bytes=partial(self._note_bytes, attempt, counted))
@@ -257,8 +266,6 @@ class Upstream:
                 answer = await _by_some_link(fetch, stack, links, refused)
                 attempt.body_follows = question.method == "GET"
         except UpstreamError as error:
-            if isinstance(error, RangeRefusedError):
-                self.ranges.gives = False
             self._note_failure(error, question, absence, refused)
             raise
         if absence is not None:

@@ -173,6 +173,17 @@ def partial_answer(
     return _answer(response, content_range, content_range.length, with_body=True)
 
 
+def suffix_answer(response: aiohttp.ClientResponse, suffix: int) -> UpstreamAnswer:
+    """Return the answer of a 206 with the last bytes of something: so many, or all that it has.
+
+    Raises as `partial_answer` does, and also if it does not say how long the whole is.
+    """
+    total = _content_range(response.headers).total
+    if total is None:
+        raise RangeRefusedError("the registry does not say where the last bytes lie")
+    return partial_answer(response, max(0, total - suffix), total - 1)
+
+
 def probed_answer(response: aiohttp.ClientResponse) -> UpstreamAnswer:
     """Return what a HEAD would have, from the answer to a GET of the first byte alone."""
     match response.status:

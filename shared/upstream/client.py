@@ -23,6 +23,7 @@ from shared.upstream.answer import (
     probed_answer,
     refused_range,
     require_identity,
+    suffix_answer,
     whole_answer,
     whole_partial_answer,
     whole_total,
@@ -130,22 +131,26 @@ class RegistryClient:
         method: Method = "GET",
         first_byte: int = 0,
         last_byte: int | None = None,
+        suffix: int | None = None,
     ) -> AsyncIterator[UpstreamAnswer]:
         """Give the answer for a manifest or blob, from `first_byte` to `last_byte` or the end.
 
-        If less than the whole is asked for, a registry may still answer 200 with the whole, or give
-        only the beginning of the range. If the body was not read to its end, leaving closes its
-        connection. Raises `UpstreamError`; `RangeRefusedError` if only the range is in the way.
+        `suffix`: so many of its last bytes are asked for instead, one at least. If less than the
+        whole is asked for, a registry may still answer 200 with the whole, or give only the
+        beginning of the range. If the body was not read to its end, leaving closes its connection.
+        Raises `UpstreamError`; `RangeRefusedError` if only the range is in the way.
         """
         name = upstream_repository(self._transport.target.host, repository)
         url = self._url(f"/v2/{name}/{kind.value}/{_reference(reference)}")
         headers = {"Accept": _accept(kind)}
-        if first_byte or last_byte is not None:
+        if suffix is not None:
+            headers["Range"] = f"bytes=-{suffix}"
+        elif first_byte or last_byte is not None:
             headers["Range"] = f"bytes={first_byte}-{'' if last_byte is None else last_byte}"
         with Login(self._authorizer, Scope.pull(name)) as login:
             hop = await self._send(method, url, headers, login, kind)
         try:
-            answer = _read_answer(hop.response, method, first_byte, last_byte)
+            answer = _read_answer(hop.response, method, first_byte, last_byte, suffix)
             if method == "HEAD":
                 answer.require_claim()
             patience = self._transport.timeouts.patience(kind)
@@ -198,7 +203,7 @@ class RegistryClient:
                 raise
         try:
             response = hop.response
-            answer = _read_answer(response, "GET", 0, None)
+            answer = _read_answer(response, "GET", 0, None, None)
             patience = self._transport.timeouts.patience(Kind.MANIFEST)
             yield ListAnswer(
                 evolve(answer, patience=patience, clock=self._transport.clock),
@@ -395,11 +400,17 @@ def _is_success(response: aiohttp.ClientResponse, byte_range: str | None) -> boo
 
 
 def _read_answer(
-    response: aiohttp.ClientResponse, method: Method, first_byte: int, last_byte: int | None
+    response: aiohttp.ClientResponse,
+    method: Method,
+    first_byte: int,
+    last_byte: int | None,
+    suffix: int | None,
 ) -> UpstreamAnswer:
     if method == "HEAD" and response.method == "GET":
         return probed_answer(response)
     match response.status:
+        case HTTPStatus.PARTIAL_CONTENT if suffix is not None:
+            return suffix_answer(response, suffix)
         case HTTPStatus.PARTIAL_CONTENT if first_byte or last_byte is not None:
             return partial_answer(response, first_byte, last_byte)
         case HTTPStatus.PARTIAL_CONTENT:  # as some proxies answer, whatever they are asked

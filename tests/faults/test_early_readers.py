@@ -7,9 +7,15 @@ from typing import Final
 
 import pytest
 
+from facade.arrivals.arrival import ArrivalEndedError
 from facade.arrivals.early_readers import MAX_EARLY
-from facade.values.piece import PIECE_BYTES
-from shared.oci import Kind
+from facade.content.source import PullInProgress
+from facade.registries.payer import FREE
+from facade.values.byte_range import ByteRanges, Span
+from facade.values.piece import PIECE_BYTES, WrongBytesError
+from facade.values.pull_path import Pull
+from shared.oci import Kind, RepositoryName
+from shared.upstream.errors import UpstreamError
 from tests.faults.mixtures import BLOB, LENGTH, REPOSITORY, Asked, bought, pulled, right, serve
 from tests.faults.stored_world import Content, World
 from tests.support.eventually import eventually
@@ -198,6 +204,75 @@ async def test_answers_that_do_not_fit_are_not_mixed(
         bodies = await pulled(world, FAR)
     for span, body in zip(FAR, bodies, strict=True):
         assert body in (None, BLOB.content[slice(*span)] if span else None)
+    serve(world, Honest())
+    await world.settled()
+    await world.restart()
+    assert await pulled(world, [None]) == [BLOB.content]
+
+
+async def last_bytes(world: World, count: int, of: Content = BLOB) -> bytes | None:
+    """Pull so many of the last bytes, as a footer is read; None if that failed."""
+    host, process = world.hosts["g"], world.processes[0]
+    pull = Pull(host.simulator.host, RepositoryName.parse(REPOSITORY), of.kind, of.digest)
+    asked = PullInProgress(
+        pull, host.connection, process.upstreams, FREE, ByteRanges(((None, count),))
+    )
+    try:
+        async with process.content.blob(asked) as blob:
+            length = blob.length or 0
+            part = await blob.part(Span(length - count, count, length))
+            return b"".join([bytes(each) async for each in part.pieces])
+    except (ArrivalEndedError, UpstreamError, WrongBytesError):
+        return None
+
+
+@pytest.mark.parametrize("count", [1, 4711, 32 * 1024, PIECE_BYTES + 1, LENGTH])
+async def test_last_bytes_take_one_answer(world: World, count: int) -> None:
+    """It says how long the blob is, too. The rest is bought once."""
+    serve(world, Honest())
+    assert await last_bytes(world, count) == BLOB.content[-count:]
+    await world.settled()
+    [request] = world.hosts["g"].simulator.pulls
+    assert request.header("Range") == f"bytes=-{max(count, PIECE_BYTES) + 32 * 1024 - 1}"
+    world.hosts["g"].simulator.requests.clear()
+    assert await pulled(world, [None]) == [BLOB.content]
+    assert bought(world) <= max(0, LENGTH - count) + 32 * 1024
+
+
+@pytest.mark.parametrize(
+    "get",
+    [
+        Ranged(refuses="suffix"),
+        Ranged(refuses="suffix", refusal_names_total=False),
+        Ranged(refuses="all"),
+        Ranged(names_total=False),
+        Ranged(total_off=1),
+        Ranged(at_most=PIECE_BYTES // 8),
+        Ranged(described="nothing"),
+        Ranged(described="multipart"),
+        BreaksAt(0, times=0, ranges="honoured"),
+        BreaksAt(0, times=0, ranges="ignored"),
+        BreaksAt(LENGTH - 99),
+        InTurn((Answers(503), Honest())),
+    ],
+    ids=str,
+)
+async def test_whatever_a_registry_makes_of_last_bytes(world: World, get: Behaviour) -> None:
+    """What ends cleanly is right; and who gives none is not asked for them again."""
+    serve(world, get)
+    async with asyncio.timeout(60):
+        body = await last_bytes(world, 4711)
+    assert body in (None, BLOB.content[-4711:])
+    can_be_had = (Ranged(refuses="suffix"), BreaksAt(0, times=0, ranges="honoured"))
+    if get in can_be_had:
+        assert body is not None
+        await world.settled()
+        other = Content("other", Kind.BLOB, BLOB.content[::-1])
+        world.hosts["g"].simulator.requests.clear()
+        world.hosts["g"].serve(other, REPOSITORY, get, None)
+        assert await last_bytes(world, 9, other) == other.content[-9:]
+        asked = [each.header("Range") or "" for each in world.hosts["g"].simulator.pulls]
+        assert not any(each.startswith("bytes=-") for each in asked)
     serve(world, Honest())
     await world.settled()
     await world.restart()

@@ -176,13 +176,11 @@ async def _write_range_head(
     stored: StoredContent, request: RecordedRequest, wire: Wire
 ) -> tuple[int, bytes]:
     """Write an honest head; return the first byte's offset and the body that belongs to it."""
-    total = len(stored.content)
-    match = RANGE.fullmatch(request.header("Range") or "")
-    if match is None:
+    total, asked = len(stored.content), stored.asked_span(request)
+    if asked is None:
         await wire.head(200, stored.headers(total))
         return 0, stored.content
-    first = int(match[1])
-    last = min(int(match[2]), total - 1) if match[2] else total - 1
+    first, last = asked[0], asked[1] - 1
     if first >= total:
         await write_plain(wire, 416, b"", (("Content-Range", f"bytes */{total}"),))
         return first, b""

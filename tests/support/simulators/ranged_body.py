@@ -13,10 +13,11 @@ async def write_ranged(
 ) -> None:
     """Answer a GET: the whole, a range, or 416."""
     span, total = stored.asked_span(request), len(stored.content)
-    is_open = (request.header("Range") or "").endswith("-") and behaviour.refuses != "all"
+    asked = request.header("Range") or ""
+    kind = "open" if asked.endswith("-") else "suffix" if asked.startswith("bytes=-") else "closed"
     if span is None:
         await _write_whole(stored, behaviour, wire)
-    elif span[0] >= total or behaviour.refuses == ("open" if is_open else "all"):
+    elif span[0] >= total or behaviour.refuses in (kind, "all"):
         await _refuse(behaviour, total, wire)
     else:
         first, end = span

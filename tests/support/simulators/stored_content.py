@@ -9,6 +9,7 @@ from tests.support.simulators.behaviour import Behaviour, BreaksAt, InTurn, Rang
 from tests.support.simulators.wire import RecordedRequest, Wire
 
 RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
+SUFFIX: Final = re.compile(r"bytes=-(\d+)")
 
 
 @define
@@ -42,10 +43,12 @@ class StoredContent:
 
     def asked_span(self, request: RecordedRequest) -> tuple[int, int] | None:
         """Return first byte and end of what is asked for; None for the whole."""
-        match = RANGE.fullmatch(request.header("Range") or "")
+        asked, total = request.header("Range") or "", len(self.content)
+        if match := SUFFIX.fullmatch(asked):
+            return max(0, total - int(match[1])), total
+        match = RANGE.fullmatch(asked)
         if match is None:
             return None
-        total = len(self.content)
         return int(match[1]), min(int(match[2]) + 1, total) if match[2] else total
 
 
