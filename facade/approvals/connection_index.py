@@ -47,9 +47,11 @@ class ConnectionIndex:
         if places is None:
             return ()
         covering: tuple[ApprovedConnection, ...] = ()
-        for prefix in covering_prefixes(repository):
+        prefix = str(repository)
+        while prefix:  # `covering_prefixes` takes three times as long, for each request
             covering += places.get(prefix, ())
-        return covering
+            prefix = prefix.rpartition("/")[0]
+        return covering + places.get(WHOLE_HOST, ())
 
     def serves(self, host: RegistryHost, prefix: str) -> bool:
         """Tell whether there is a connection of this very prefix."""

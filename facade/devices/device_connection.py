@@ -401,6 +401,7 @@ class DeviceConnection(BaseProtocol):
         answer = self._rules.answer_at_once(self, head) if not self.is_ending else None
         if answer is None:
             return False
+        self._rules.live.note_answer(self)
         self._headers_until = NEVER
         self.awaited_since = self._event_loop.time()
         self._idle_until = self.awaited_since + self._rules.keep_alive_seconds

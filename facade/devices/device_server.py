@@ -45,10 +45,9 @@ class DeviceServer:
         self.live = live
         self.pulls = PullsUnderWay()
         self.connections: set[DeviceConnection] = set()
-        self._at_once = answer_at_once
         self._rules = ServingRules(
             handler=self._handle,
-            answer_at_once=self._answer_at_once,
+            answer_at_once=answer_at_once,
             known_devices=KnownDevices(identity_rule),
             live=live,
             pulls=self.pulls,
@@ -66,13 +65,6 @@ class DeviceServer:
         for connection in [*self.connections]:
             connection.finish()
         await asyncio.gather(*(each.shut_down(seconds) for each in self.connections))
-
-    def _answer_at_once(self, connection: DeviceConnection, head: bytes) -> bytes | None:
-        answer = self._at_once(connection, head)
-        if answer is not None:
-            self.live.begin_request(connection)
-            self.live.end_request(connection)
-        return answer
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = cast(DeviceConnection, request.protocol)

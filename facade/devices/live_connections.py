@@ -109,6 +109,12 @@ class LiveConnections:
             self._turn += 1
             self._idle[connection] = self._turn
 
+    def note_answer(self, connection: LiveConnection) -> None:
+        """Note a request that was answered at once: it has waited for its next one since now."""
+        if self._idle.pop(connection, None) is not None:
+            self._turn += 1
+            self._idle[connection] = self._turn
+
     def cut_revoked(
         self, subject: str, is_revoked: Callable[[PresentedDevice], bool], since: float | None
     ) -> None:

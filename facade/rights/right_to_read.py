@@ -6,6 +6,9 @@ connection that has brought the digest through another repository. Any other con
 the bytes.
 """
 
+from functools import lru_cache
+from typing import Final
+
 from attrs import frozen
 
 from facade.loop.thread_work import in_index_thread
@@ -13,13 +16,22 @@ from facade.rights.background_proofs import BackgroundProofs
 from facade.rights.right import FlightKey, Right
 from facade.rights.rights import ProvenRight, Rights
 from facade.values.authorized_pull import AuthorizedPull
+from shared.oci import Digest, Kind, RepositoryName
+
+REMEMBERED_RIGHTS: Final = 4096  # some 600 bytes each, the least used are forgotten
 
 
 def right_of(asked: AuthorizedPull) -> Right:
     """Return the right that the asker needs."""
     pull = asked.pull
-    key = FlightKey(asked.connection.access_key, pull.kind, pull.digest)
-    return Right(key, pull.repository)
+    return _right(asked.connection.access_key, pull.kind, pull.digest, pull.repository)
+
+
+# A fleet asks for the same again and again. To make the two and their hashes, and to find out that
+# they equal those that are known, takes eight times as long (docs/decisions/pulls.md).
+@lru_cache(REMEMBERED_RIGHTS)
+def _right(access_key: str, kind: Kind, digest: Digest, repository: RepositoryName) -> Right:
+    return Right(FlightKey(access_key, kind, digest), repository)
 
 
 @frozen

@@ -126,16 +126,21 @@ def test_other_trust_cuts_whom_it_does_not_accept(registry: CollectorRegistry) -
     assert (revoked.is_cut, other.is_cut) == (True, False)
 
 
+@pytest.mark.parametrize("is_at_once", [True, False])
 def test_at_its_bound_a_devices_longest_idle_connection_gives_way(
-    registry: CollectorRegistry,
+    registry: CollectorRegistry, *, is_at_once: bool
 ) -> None:
-    """Nobody else's, and none that is busy."""
+    """Nobody else's, and none that is busy. A request that is answered at once counts as any."""
     connections = live(registry, per_device=1)
     other, first, second = (connection_of(name) for name in ("other", "press-7", "press-7"))
     admitted(connections, other, first, second)
     assert WAITING_TOO == 2
-    connections.begin_request(first)
-    connections.end_request(first)  # now the second one is idle for longer
+    if is_at_once:
+        connections.note_answer(first)
+    else:
+        connections.begin_request(first)
+        connections.end_request(first)
+    # now the second one is idle for longer
     third = connection_of("press-7")
     admitted(connections, third)
     assert [each.is_cut for each in (other, first, second)] == [False, False, True]
