@@ -25,6 +25,7 @@ from tests.support.suite import Suite
 GROWTH: Final = Suite("growth")
 POINT: Final = "growth point"  # of a report's properties
 BOUND: Final = "growth bound"
+PROCESSOR: Final = "growth processor"  # seconds
 # An exponent that is computed from equal costs is 0 but for the last digits.
 _ROUNDING: Final = 1e-9
 

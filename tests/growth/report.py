@@ -1,11 +1,11 @@
-"""The table of `make growth`: a row for each cost, with what it was at each size."""
+"""The tables of `make growth`: each cost with what it was at each size, and what each test used."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import pytest
 
-from tests.growth.measured import BOUND, POINT, Bound, Point, exponent_of
+from tests.growth.measured import BOUND, POINT, PROCESSOR, Bound, Point, exponent_of
 from tests.support.text_table import lines_of
 
 _TITLES: Final = ("cost", "unit", "size: cost", "exponent", "bound", "held")
@@ -14,6 +14,17 @@ _TITLES: Final = ("cost", "unit", "size: cost", "exponent", "bound", "held")
 def table_of(reports: Iterable[pytest.TestReport]) -> list[str]:
     """Return the table's lines, of what passed and what failed; none if nothing was measured."""
     return lines_of(_TITLES, (row for report in reports for row in _rows(report)))
+
+
+def processor_of(reports: Iterable[pytest.TestReport]) -> list[str]:
+    """Return a table of the seconds of processor of each test, most first, and of all together."""
+    used = sorted(
+        ((seconds, report.nodeid) for report in reports for seconds in _said(report, PROCESSOR)),
+        reverse=True,
+    )
+    rows = [(each.rpartition("/")[2], f"{seconds:,.1f}") for seconds, each in used]
+    together = ("all", f"{sum(seconds for seconds, _ in used):,.1f}")
+    return lines_of(("test", "seconds"), [*rows, together] if rows else [])
 
 
 def _rows(report: pytest.TestReport) -> Iterator[tuple[str, ...]]:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.growth.measured import GROWTH, Growth, Point, Sizes, exponent_of
-from tests.growth.report import table_of
+from tests.growth.measured import GROWTH, PROCESSOR, Growth, Point, Sizes, exponent_of
+from tests.growth.report import processor_of, table_of
 
 SIZES = (100, 1_000, 10_000)
 
@@ -129,6 +129,16 @@ def test_a_test_that_failed_before_it_measured_has_a_row() -> None:
     """It would be missed otherwise."""
     assert table_of([_report("failed", [])])[2].split() == ["test_grows", "FAILED"]
     assert table_of([_report("passed", [])]) == []
+
+
+def test_what_tests_used_is_shown_most_first() -> None:
+    """Who makes `make growth` shorter begins at the top."""
+    reports = [_report("passed", [(PROCESSOR, seconds)]) for seconds in (2.0, 30.25)]
+
+    lines = processor_of([*reports, _report("failed", [])])
+
+    assert [line.split()[-1] for line in lines[2:5]] == ["30.2", "2.0", "32.2"]
+    assert processor_of([]) == []
 
 
 def _report(outcome: str, properties: list[tuple[str, object]]) -> pytest.TestReport:
