@@ -84,11 +84,7 @@ class FilledStore:
 
         `has_files`: blobs are not only noted.
         """
-        layout = Layout(folder)
-        layout.prepare()
-        with closing(Index.open(layout.index, layout.quarantine, StoreMetrics.of_nobody())):
-            pass
-        _fill(layout, blobs, rights, has_files=has_files)
+        layout = noted_store(folder, blobs, rights, has_files=has_files)
         file = IndexFile.open(layout.index, layout.quarantine)
         opened = OpenedIndex.of(file, lambda: 0.0)
         partials, quarantine = Partials(layout.ingest), Quarantine(layout.quarantine, 1)
@@ -142,17 +138,28 @@ def access_key_of(number: int) -> str:
     return f"{number:064x}"
 
 
-def _fill(layout: Layout, blobs: int, rights: int, *, has_files: bool) -> None:
+def noted_store(
+    folder: Path, blobs: int, rights: int = 0, *, has_files: bool = False, scrubbed_at: float = 0
+) -> Layout:
+    """Make a store with so many of both, and open nothing.
+
+    `has_files`: blobs are not only noted. `scrubbed_at`: Unix time; a scrubber forgets what is due
+    and has no file.
+    """
+    layout = Layout(folder)
+    layout.prepare()
+    with closing(Index.open(layout.index, layout.quarantine, StoreMetrics.of_nobody())):
+        pass
     blob_rows = [_Row(number, blobs) for number in range(blobs)]
     if has_files:
-        for folder in range(256):
-            (layout.blobs / "sha256" / f"{folder:02x}").mkdir(parents=True)
+        for first in range(256):
+            (layout.blobs / "sha256" / f"{first:02x}").mkdir(parents=True)
         for row in blob_rows:
             os.mknod(layout.blob(row.digest), 0o600)
     with closing(sqlite3.connect(layout.index)) as database, database:
         database.executemany(
-            "INSERT INTO blobs VALUES (?, ?, ?, 1, 0)",
-            ((str(row.digest), BLOB_BYTES, row.number) for row in blob_rows),
+            "INSERT INTO blobs VALUES (?, ?, ?, 1, ?)",
+            ((str(row.digest), BLOB_BYTES, row.number, scrubbed_at) for row in blob_rows),
         )
         share = max(1, rights // CONNECTIONS)
         database.executemany(
@@ -162,3 +169,4 @@ def _fill(layout: Layout, blobs: int, rights: int, *, has_files: bool) -> None:
                 for number in range(share * CONNECTIONS if rights else 0)
             ),
         )
+    return layout

@@ -3,10 +3,13 @@
 import asyncio
 import gc
 import re
+import shutil
+import sqlite3
 import ssl
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,14 +24,16 @@ from facade.registries.providers import Providers
 from facade.registries.unsealer import Unsealer
 from facade.registries.upstream_connector import UpstreamConnector
 from facade.registries.upstreams import Upstreams
+from facade.store.layout import Layout
 from shared.approved_connection import ApprovedConnection, approved_connection
 from shared.keys import load_sealing_private_keys
 from shared.oci import Digest, Kind, RepositoryName
 from shared.statement import ConnectionApproval
 from shared.upstream.credentials.google import GoogleTokenEndpoint
-from shared.upstream.kept_connections import KeptConnections
+from shared.upstream.kept_connections import MOST_KEPT, KeptConnections
 from shared.upstream.transport import TransportMeans
 from tests.growth.measured import GROWTH, Growth, Sizes
+from tests.growth.stores import noted_store
 from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade, device_session
@@ -39,17 +44,22 @@ from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
 
-SIZES: Final = Sizes(small=(100, 200, 400), full=(1_000, 3_000, 10_000))
+SIZES: Final = Sizes(small=(100, 200, 400), full=(1_000, 4_000, 8_000, 10_000))
+BLOBS: Final = GROWTH.extent(10_000, 1_000_000)  # in the store of the same facade
 COUNTED: Final = Sizes(small=(24, 48, 96), full=(100, 1_000, 10_000))
 WARMED_UP: Final = 40  # connections that are used before memory is measured
 AT_ONCE: Final = 8
 MANIFEST: Final = b'{"schemaVersion":2}'
 MOST_OPEN: Final = 8
-MOST_KEPT: Final = 4
+FEW_KEPT: Final = 4
 # Of memory, of each: 10,000 within 500 MiB, with 100 of the facade. The first ones have what all
 # share, too, and connections that still wait for a next request.
 MAX_BYTES: Final = GROWTH.extent(128 * 1024, 48 * 1024)
 TOGETHER: Final = 500 * 1024 * 1024  # bytes
+QUOTA: Final = "1TiB"  # nothing has to make room
+# Of the store, the database and devices, beside connections that wait for their next request.
+DESCRIPTORS: Final = 128
+KEPT_GROWS: Final = GROWTH.extent(1.0, 0.1)  # until so many wait as may
 LOAD_SECONDS: Final = 600.0  # 10,000 approvals on a machine that does something else as well
 NO_LIMITS: Final = {
     "FACADE_DEVICE_REQUESTS_PER_SECOND": "0",
@@ -126,23 +136,58 @@ async def use(facade: Facade, registries: Registries, numbers: Sequence[int]) ->
         await asyncio.gather(*(pull_some() for _ in range(AT_ONCE)))
 
 
+def descriptors(process: int) -> int:
+    """Count what a process has open."""
+    return len(list(Path(f"/proc/{process}/fd").iterdir()))
+
+
+def stored_blobs(layout: Layout) -> int:
+    """Count what a store's index has."""
+    with closing(sqlite3.connect(f"file:{layout.index}?mode=ro", uri=True)) as index:
+        (counted,) = index.execute("SELECT count(*) FROM blobs").fetchone()
+    return int(counted)
+
+
+def metric(facade: Facade, name: str) -> float:
+    """Return a metric without labels."""
+    found = re.search(rf"^{name} (\S+)$", facade.operations("/metrics")[1], re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+@pytest.fixture
+def full_store(tmp_path: Path) -> Iterator[Layout]:
+    """A store with `BLOBS`, none of which is due to be scrubbed."""
+    folder = tmp_path / "store"
+    yield noted_store(folder, BLOBS, has_files=True, scrubbed_at=time.time())
+    shutil.rmtree(folder)
+
+
 async def test_what_a_used_connection_costs_a_facade(
     growth: Growth,
     server_tls: ssl.SSLContext,
     server_ca: CertificateAuthority,
     own_database: FacadeDatabase,
     own_writer: StatementWriter,
+    full_store: Layout,  # deleted when the facade has ended
     start_facade: StartFacade,
 ) -> None:
-    """Some KiB, not a TLS context and a thread for each, for ever."""
+    """Some KiB, not a TLS context and a thread for each, for ever; beside a full store."""
     sizes = growth.sizes(SIZES)
+    store = {"FACADE_CACHE_DIR": str(full_store.root), "FACADE_CACHE_MAX_BYTES": QUOTA}
     login = BasicLogin(USERNAME, CANARY_TOKEN)
     async with Registries.serving(server_tls, server_ca, login) as registries:
         await own_writer.write_many(
             registries.approval(own_writer, number, username=USERNAME, token=CANARY_TOKEN)
             for number in range(WARMED_UP + max(sizes))
         )
-        facade = start_facade(own_writer, own_database.facade_url, NO_LIMITS, wait=False)
+        facade = start_facade(
+            own_writer,
+            own_database.facade_url,
+            NO_LIMITS | store,
+            wait=False,
+            seconds=LOAD_SECONDS,  # it compares the store with its index first
+        )
         await eventually(facade.is_ready, LOAD_SECONDS)
         await use(facade, registries, range(WARMED_UP))
         process, used = facade.child.pid, WARMED_UP
@@ -157,9 +202,18 @@ async def test_what_a_used_connection_costs_a_facade(
             growth.point(
                 "G2 the facade's threads", size=size, cost=threads(process), unit="threads"
             )
+            growth.point(
+                "G2 the facade's descriptors", size=size, cost=descriptors(process), unit="files"
+            )
+            late = round(1000 * metric(facade, "facade_loop_lag_seconds"))
+            growth.point("G2 its loop is late, at worst", size=size, cost=late, unit="ms")
         growth.holds("G2 memory of a used connection", exponent=0.3, at_most=MAX_BYTES)
+        growth.holds(
+            "G2 the facade's descriptors", exponent=KEPT_GROWS, at_most=MOST_KEPT + DESCRIPTORS
+        )
         growth.holds("G2 the facade's threads", exponent=0.1)
         assert Memory.of(process).now < TOGETHER
+        assert stored_blobs(full_store) > BLOBS
 
 
 @pytest.fixture
@@ -195,7 +249,7 @@ async def test_what_used_connections_keep_open(
     providers: Providers,
 ) -> None:
     """One context for all that believe the same; few clients, sockets and no thread."""
-    means = TransportMeans(kept=KeptConnections(MOST_KEPT))
+    means = TransportMeans(kept=KeptConnections(FEW_KEPT))
     connector = UpstreamConnector(
         providers, FacadeMetrics.create(), allow_loopback=True, means=means
     )
@@ -221,4 +275,4 @@ async def test_what_used_connections_keep_open(
             growth.point("G2 waiting sockets", size=size, cost=means.kept.count, unit="sockets")
         growth.holds("G2 TLS contexts", exponent=0, at_most=1)
         growth.holds("G2 open clients", exponent=0, at_most=MOST_OPEN)
-        growth.holds("G2 waiting sockets", exponent=0, at_most=MOST_KEPT)
+        growth.holds("G2 waiting sockets", exponent=0, at_most=FEW_KEPT)

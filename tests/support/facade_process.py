@@ -96,10 +96,13 @@ class Facade:
         settings: Mapping[str, str] | None = None,
         *,
         wait: bool = True,
+        seconds: float = READY_SECONDS,
         prefix: tuple[str, ...] = (),
         cold: bool = False,
     ) -> Self:
         """Start a facade; with `wait`, return once it is ready, else once devices are let in.
+
+        That may take `seconds` at most.
 
         It is forked from one that is warm, unless it has a prefix or surroundings of its own, or is
         to be started as a deployer does.
@@ -113,7 +116,7 @@ class Facade:
         }
         child = _spawn(files, environment, prefix, cold=cold)
         facade = cls(files, port, operations_port, environment, child, prefix, cold)
-        facade.child.wait_until(facade.is_ready if wait else facade.listens, READY_SECONDS)
+        facade.child.wait_until(facade.is_ready if wait else facade.listens, seconds)
         return facade
 
     def restart(self, *, wait: bool = True) -> None:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from deploy.dev.device_ca import IssuedCertificate
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
-from tests.support.facade_process import Device, Facade, FacadeFiles
+from tests.support.facade_process import READY_SECONDS, Device, Facade, FacadeFiles
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
 from tests.support.simulators.login import BasicLogin
 from tests.support.simulators.registry import RegistrySimulator
@@ -55,6 +55,7 @@ class StartFacade(Protocol):
         settings: Mapping[str, str] | None = None,
         *,
         wait: bool = True,
+        seconds: float = READY_SECONDS,
     ) -> Facade:
         """Start a facade that trusts the writer; it polls once an hour unless told otherwise."""
 
@@ -128,10 +129,11 @@ def start_facade(tmp_path: Path) -> Iterator[StartFacade]:
         settings: Mapping[str, str] | None = None,
         *,
         wait: bool = True,
+        seconds: float = READY_SECONDS,
     ) -> Facade:
         files = _files(writer, tmp_path / f"facade-{len(started)}")
         settings = {**NOTIFY_ALONE, **(settings or {})}
-        started.append(Facade.start(files, database_url, settings, wait=wait))
+        started.append(Facade.start(files, database_url, settings, wait=wait, seconds=seconds))
         return started[-1]
 
     yield start
