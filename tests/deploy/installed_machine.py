@@ -5,7 +5,8 @@ the product and of systemd are run.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Self
 
@@ -15,6 +16,7 @@ from deploy.dev.device_ca import CertificateAuthority
 from deploy.dev.podman import Container, Podman, PodmanError
 from deploy.dev.postgres import Postgres
 from deploy.dev.stack import make_role
+from tests.deploy.debian_machine import ARCHIVE
 from tests.deploy.release_files import Release
 from tests.support.examples import example
 
@@ -37,17 +39,21 @@ class InstalledMachine:
     token: str = field(default="", init=False)  # the first operator's, who may do all
 
     @classmethod
-    def start(
+    @contextmanager
+    def booted(
         cls,
         podman: Podman,
         release: Release,
         server_ca: CertificateAuthority,
         device_ca: CertificateAuthority,
-    ) -> Self:
-        """Start systemd. The machine's network is that of the tests: loopback, and nothing else."""
+    ) -> Iterator[Self]:
+        """Yield it with systemd up; its network is that of the tests: loopback alone."""
+        podman.run("import", release.machine_folder / ARCHIVE, IMAGE)
         options = ["--systemd=always", "--network=host", f"--volume={release.folder}:/release:ro"]
-        container = podman.start(IMAGE, "/lib/systemd/systemd", options=options)
-        return cls(container, server_ca, device_ca)
+        with podman.start(IMAGE, "/lib/systemd/systemd", options=options) as container:
+            machine = cls(container, server_ca, device_ca)
+            machine.run("systemctl is-system-running --wait || true")
+            yield machine
 
     def run(self, command: str, **variables: str) -> str:
         """Run a line of shell as root; its standard output."""

@@ -9,8 +9,7 @@ import pytest
 
 from deploy.dev.device_ca import CertificateAuthority
 from deploy.dev.podman import Podman
-from tests.deploy.debian_machine import ARCHIVE
-from tests.deploy.installed_machine import IMAGE, InstalledMachine
+from tests.deploy.installed_machine import InstalledMachine
 from tests.deploy.release_files import Release
 from tests.support.examples import example
 from tests.support.signed_fleet import BETTER, GOOD, SignedFleet, model_of
@@ -31,9 +30,12 @@ UNIT, TIMER = "device-agent.service", "device-agent.timer"
 MODEL = PurePosixPath("/var/lib/models/vision.onnx")
 BEST = b"best model! " * 9000
 MAX_EXPOSURE = "20"  # tenths, as of the product's own units
-# What the owner's commands see of the sandbox: podman's would see the same.
+# What the owner's commands inherit: whatever podman starts would inherit the same.
 SEEN = "/var/lib/seen"
-LOOK = f"{{ readlink /proc/self/ns/*; grep -E 'Seccomp:|NoNewPrivs' /proc/self/status; }} > {SEEN}"
+LOOK = (
+    "{ readlink /proc/self/ns/*; grep -E 'Seccomp:|NoNewPrivs|CapBnd|Umask' /proc/self/status;"
+    f" nice; ionice; }} > {SEEN}"
+)
 HEALTH = f'\nhealth = {{ command = ["/bin/sh", "-c", "{LOOK}"] }}\n'
 INFERENCE = b"[Service]\nExecStart=/bin/sleep 1000\nExecReload=/bin/true\n"
 
@@ -46,10 +48,7 @@ def machine(
     device_ca: CertificateAuthority,
 ) -> Iterator[InstalledMachine]:
     """A device, with what uses its model."""
-    podman.run("import", release.machine_folder / ARCHIVE, IMAGE)
-    machine = InstalledMachine.start(podman, release, server_ca, device_ca)
-    with machine.container:
-        machine.run("systemctl is-system-running --wait || true")
+    with InstalledMachine.booted(podman, release, server_ca, device_ca) as machine:
         machine.write(PurePosixPath("/etc/systemd/system/inference.service"), INFERENCE, "0644")
         machine.run("systemctl daemon-reload && systemctl start inference")
         yield machine

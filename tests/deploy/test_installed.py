@@ -21,12 +21,10 @@ from deploy.dev.operator import Operator
 from deploy.dev.podman import Podman
 from deploy.dev.postgres import Postgres
 from deploy.dev.registry import Registry
-from tests.deploy.debian_machine import ARCHIVE
 from tests.deploy.installed_machine import (
     CANARY,
     CONTROL_PLANE_PORT,
     FACADE_PORT,
-    IMAGE,
     OPERATIONS_PORT,
     UNITS,
     InstalledMachine,
@@ -50,10 +48,7 @@ def machine(
     device_ca: CertificateAuthority,
 ) -> Iterator[InstalledMachine]:
     """Installed and set up, with both units started: `enable --now` returns when they are."""
-    podman.run("import", release.machine_folder / ARCHIVE, IMAGE)
-    machine = InstalledMachine.start(podman, release, server_ca, device_ca)
-    with machine.container:
-        machine.run("systemctl is-system-running --wait || true")
+    with InstalledMachine.booted(podman, release, server_ca, device_ca) as machine:
         machine.install()
         assert not any(machine.tells(f"systemctl is-active {unit}") for unit in UNITS)
         machine.set_up(postgres)
