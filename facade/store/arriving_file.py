@@ -9,11 +9,12 @@ import os
 from pathlib import Path
 from typing import Final, Self
 
-from attrs import define
+from attrs import define, field
 
 from facade.errors import StoreFailedError
 from facade.store.file_lock import is_locked
 from facade.store.inode import Inode, allocated_bytes, inode_of, is_file_at
+from facade.store.last_piece import LastPiece
 from facade.store.page_cache_read import read_at, read_nowait
 from facade.store.piece_checksums import (
     CHECKED_BYTES,
@@ -46,6 +47,7 @@ class ArrivingFile:
     length: int | None  # of the whole blob; None as long as nobody knows
     _data: int
     _checksums: int
+    _last: LastPiece = field(factory=LastPiece, init=False)  # of all its readers
 
     @classmethod
     def open(cls, folder: Path, length: int | None) -> Self:
@@ -144,6 +146,8 @@ class ArrivingFile:
 
         Raises `RottenArrivalError`, `OSError`.
         """
+        if (known := self._last.read(offset, count)) is not None:
+            return known
         start, size = checked_span(offset, count, self.length)
         content = read_nowait(self._data, start, size)
         if content is None:
@@ -152,16 +156,22 @@ class ArrivingFile:
         checksums = read_nowait(self._checksums, at, checksums_size)
         if checksums is None:
             return None
-        return _checked(content, checksums)[offset - start :][:count]
+        checked = _checked(content, checksums)
+        self._last.keep(start, checked, count)
+        return checked[offset - start :][:count]
 
     async def read(self, offset: int, count: int) -> memoryview:
         """Return `count` of the checked bytes, however long it takes."""
+        if (known := self._last.read(offset, count)) is not None:
+            return known
         start, size = checked_span(offset, count, self.length)
         content = await read_at(self._data, start, size)
         checksums = await read_at(self._checksums, *checksums_span(start, size))
         if len(content) != size:
             raise RottenArrivalError("the file is shorter than it was")
-        return _checked(content, checksums)[offset - start :][:count]
+        checked = _checked(content, checksums)
+        self._last.keep(start, checked, count)
+        return checked[offset - start :][:count]
 
 
 def _checked(content: bytes | bytearray, checksums: bytes | bytearray) -> memoryview:

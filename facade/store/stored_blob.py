@@ -5,12 +5,13 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Self
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from facade.errors import StoreFailedError
 from facade.store.cached_open import Opening, read_whole
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
+from facade.store.last_piece import LastPiece
 from facade.store.page_cache_read import READ_BYTES, read_at, read_nowait
 from facade.store.piece_checksums import PieceChecksums, checked_span
 from facade.store.shared_pieces import BlobReaders
@@ -70,6 +71,7 @@ class StoredBlob:
     _descriptor: int
     _checksums: PieceChecksums
     _readers: BlobReaders  # of this digest
+    _last: LastPiece = field(factory=LastPiece, init=False)
 
     @classmethod
     def of(cls, digest: Digest, file: StoredFile, readers: BlobReaders) -> Self:
@@ -93,14 +95,14 @@ class StoredBlob:
 
     def read_nowait(self, offset: int, limit: int) -> memoryview | None:
         """Return what `read` does; None if that would have to wait."""
-        shared = self._readers.piece_at(offset, limit)
-        if shared is not None:
-            return shared
+        known = self._readers.piece_at(offset, limit) or self._last.read(offset, limit)
+        if known is not None:
+            return known
         start, count = self._checked_span(offset, limit)
         content = read_nowait(self._descriptor, start, count)
         if content is None:
             return None
-        piece = self._checked(start, content)[offset - start :][:limit]
+        piece = self._checked(start, content, limit)[offset - start :][:limit]
         self._readers.share(offset, piece)
         return piece
 
@@ -109,11 +111,13 @@ class StoredBlob:
 
         Raises `RottenBlobError`, or `OSError` if the disk fails.
         """
+        if (known := self._last.read(offset, limit)) is not None:
+            return known
         start, count = self._checked_span(offset, limit)
         content = await read_at(self._descriptor, start, count)
         if len(content) != count:
             raise RottenBlobError("the file is shorter than it was")
-        piece = self._checked(start, content)[offset - start :][:limit]
+        piece = self._checked(start, content, limit)[offset - start :][:limit]
         if self._readers.piece_at(offset, limit) is None:  # no other reader was faster
             self._readers.share(offset, piece)
         return piece
@@ -122,10 +126,12 @@ class StoredBlob:
         count = min(limit, READ_BYTES - offset % READ_BYTES)
         return checked_span(offset, count, self.length)
 
-    def _checked(self, start: int, content: bytes | bytearray) -> memoryview:
+    def _checked(self, start: int, content: bytes | bytearray, limit: int) -> memoryview:
         if not self._checksums.hold(start, content):
             raise RottenBlobError("a piece is not what was stored")
-        return memoryview(content).toreadonly()
+        checked = memoryview(content).toreadonly()
+        self._last.keep(start, checked, limit)
+        return checked
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

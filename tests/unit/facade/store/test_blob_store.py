@@ -208,6 +208,25 @@ async def test_readers_of_one_blob_share_what_they_read(
     alone.close()
 
 
+@pytest.mark.parametrize("way", ["at once", "waiting"])
+async def test_small_parts_beside_each_other_are_read_and_checked_once(
+    store: BlobStore, tmp_path: Path, way: str
+) -> None:
+    """A thousand ranges of 4 KiB in one request read each piece eight times."""
+    waits = way == "waiting" or not tells_what_is_cached(tmp_path)
+    key = await put(store, content("a"))
+    blob = await store.open_blob(key.digest)
+    assert blob is not None
+    parts = [
+        await blob.read(first, 100) if waits else blob.read_nowait(first, 100)
+        for first in (0, 1000, 3900)
+    ]
+    given = [part for part in parts if part is not None]
+    assert b"".join(given) == content("a", 300)
+    assert len({id(part.obj) for part in given}) == 1
+    blob.close()
+
+
 async def test_a_rotten_piece_is_never_shared(store: BlobStore, tmp_path: Path) -> None:
     """Whoever reads it finds it rotten, with or without waiting."""
     key = await put(store, content("a"))

@@ -314,6 +314,27 @@ async def test_what_rotted_while_it_arrives_is_not_given(folder: Path, file: str
     ingest.release()
 
 
+@pytest.mark.parametrize("way", ["at once", "waiting"])
+async def test_small_parts_of_what_arrives_are_read_and_checked_once(
+    folder: Path, way: str
+) -> None:
+    """Those that lie beside each other, for whichever reader."""
+    ingest = arriving(folder, 2 * CHECKED_BYTES)
+    waits = way == "waiting" or not tells_what_is_cached(folder)
+    reader = ingest.reader(len(CONTENT))
+    places = (0, 100, CHECKED_BYTES - 100)
+    parts = [
+        await reader.read(first, 100) if waits else reader.read_nowait(first, 100)
+        for first in places
+    ]
+    given = [part for part in parts if part is not None]
+    assert b"".join(given) == b"".join(CONTENT[first : first + 100] for first in places)
+    assert len({id(part.obj) for part in given}) == 1
+    assert await reader.read(CHECKED_BYTES - 1, 2) == CONTENT[CHECKED_BYTES - 1 :][:2]
+    reader.close()
+    ingest.release()
+
+
 async def test_what_was_cut_while_it_arrives_is_not_given(folder: Path) -> None:
     """As above."""
     ingest = arriving(folder, 2 * CHECKED_BYTES)
