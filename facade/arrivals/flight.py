@@ -302,9 +302,9 @@ class Flight:
             failure = StoreGaveUpError()
             failure.__cause__ = without_frames(error)
         finally:
-            if isinstance(failure, FlightLandedError) and self._ends_for_readers():
-                failure = StoreGaveUpError()
             if not self._machine.is_over:
+                if isinstance(failure, FlightLandedError) and self._ends_for_readers():
+                    failure = StoreGaveUpError()
                 self._machine.fail(failure)
             try:
                 await self._let_go(failure)

@@ -114,6 +114,19 @@ async def test_readers_of_a_download_that_nobody_stopped_go_on(world: World, hel
     assert await pull == BLOB.content
 
 
+async def test_a_download_that_comes_to_its_end_is_no_error(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody has to stop it: the log said of each that it had ended by itself."""
+    host, process = world.hosts["g"], world.processes[0]
+    host.serve(BLOB, REPOSITORY, Honest(), None)
+    assert await process.pull(host, REPOSITORY, BLOB, None) == BLOB.content
+    right = Right(FlightKey(host.connection.access_key, Kind.BLOB, BLOB.digest), SOME_REPOSITORY)
+    await eventually(lambda: world.is_stored(BLOB))
+    await eventually(lambda: process.flights.proven_length(right) is None)  # it is over
+    assert '"level":"error"' not in "".join(capfd.readouterr())
+
+
 async def asked_through(world: World, repository: str) -> list[tuple[str, str | None]]:
     """Return what the registry was asked through a repository."""
     requests = world.hosts["g"].simulator.pulls
