@@ -1,11 +1,13 @@
 """Two facades on one address and one cache folder: they share the work, and either may die."""
 
 import asyncio
+import hashlib
 import random
 import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,8 @@ BEGIN_SECONDS = 30.0  # for all devices to connect to a busy machine
 TO_JOIN_SECONDS = 0.5  # for all devices to be waiting
 TAKEN_OVER_SECONDS = 30.0  # far less than upstream is waited for
 KILLS = extent(2, 20)
+SHARES = 5  # of a blob, for clients that pull ranges at once
+Span = tuple[int, int]  # first byte and end
 
 _WRITE_LOCK = re.compile(r"^lock:.*OFDLCK +ADVISORY +WRITE ", re.MULTILINE)
 _random = random.Random(8)  # noqa: S311 - any bytes will do
@@ -54,10 +58,13 @@ class Pair:
         """Have upstream serve a new blob; return its digest."""
         return self.upstream.blob(_random.randbytes(BLOB_BYTES), get=pace)
 
-    async def pull(self, digest: str) -> Outcome | None:
+    async def pull(self, digest: str, span: Span | None = None) -> Outcome | None:
         """Pull through whichever takes the connection; None where it died before it answered."""
+        path = pull_path(self.upstream, digest)
         try:
-            return await outcome_of(self.device, pull_path(self.upstream, digest))
+            if span is None:
+                return await outcome_of(self.device, path)
+            return await outcome_of(self.device, path, Range=f"bytes={span[0]}-{span[1] - 1}")
         except (OSError, asyncio.IncompleteReadError):
             return None
 
@@ -205,6 +212,39 @@ async def test_either_dies_and_the_others_devices_notice_nothing(
     )
 
 
+async def test_either_dies_while_ranges_arrive_and_the_others_are_right(
+    pair: Pair, fault_report: FaultReport
+) -> None:
+    """In any order, beside whole reads, over however many streams the one that dies has."""
+    seen: Counter[str] = Counter()
+    for number in range(KILLS):
+        content = _random.randbytes(BLOB_BYTES)
+        digest = pair.upstream.blob(content, get=PACE)
+        asked = _random.choices([None, *_spans(BLOB_BYTES, SHARES)], k=DEVICES)
+        pulls = [asyncio.create_task(pair.pull(digest, each)) for each in asked]
+        await pair.has_come(_random.randrange(PIECE_BYTES, BLOB_BYTES // 2))
+        owner = pair.owner()
+        [other] = [each for each in pair.facades if each is not owner]
+        victim, survivor = (owner, other) if number % 2 == 0 else (other, owner)
+        victim.child.kill()
+        outcomes = await asyncio.gather(*pulls)
+        ends = Counter(
+            _range_end(outcome, content, span)
+            for outcome, span in zip(outcomes, asked, strict=True)
+        )
+        assert ends["wrong"] == 0
+        assert ends["right"] == len(pair.answered(survivor, digest)) > 0, ends
+        assert not any("abort" in reason for reason in pair.answered(survivor, digest))
+        seen += ends
+        victim.restart()
+    require_right_files(pair.cache)
+    fault_report.row(
+        f"SIGKILL of one of two facades while ranges arrive, {KILLS} times",
+        f"its own devices: {seen['cut']} cut; the other's: {seen['right']} right",
+        "the other took over what had not come",
+    )
+
+
 async def test_one_that_dies_before_upstream_answered_it_is_not_waited_for(
     pair: Pair, fault_report: FaultReport
 ) -> None:
@@ -235,6 +275,22 @@ def _end(outcome: Outcome | None, digest: str) -> str:
     if outcome is None or outcome.end is not End.WHOLE:
         return "cut"
     return "right" if (outcome.status, outcome.digest) == (200, digest) else "wrong"
+
+
+def _spans(length: int, count: int) -> list[Span]:
+    """Return so many spans that are all of it."""
+    places = [length * each // count for each in range(count + 1)]
+    return list(pairwise(places))
+
+
+def _range_end(outcome: Outcome | None, content: bytes, span: Span | None) -> str:
+    """Return in a word how a pull of a span ended; None: of the whole."""
+    if outcome is None or outcome.end is not End.WHOLE:
+        return "cut"
+    wanted = content if span is None else content[slice(*span)]
+    digest = f"sha256:{hashlib.sha256(wanted).hexdigest()}"
+    expected = (200 if span is None else 206, digest)
+    return "right" if (outcome.status, outcome.digest) == expected else "wrong"
 
 
 def _owns(facade: Facade, cache: Path) -> bool:
