@@ -12,7 +12,7 @@ import orjson
 from attrs import field, frozen
 
 from deploy.dev.debian import DEV
-from deploy.dev.processes import free_port, port_answers
+from deploy.dev.processes import free_port, is_free
 
 RUN = DEV / "run"
 
@@ -55,11 +55,14 @@ def only_one_stack() -> Iterator[None]:
 
 
 def kept_ports() -> Ports:
-    """The ports of the last start; one that somebody else took meanwhile is replaced."""
+    """The ports of the last start; one that somebody else took meanwhile is replaced.
+
+    Of two stacks that begin at once, in two checkouts, each has its own.
+    """
     path = RUN / "ports.json"
     kept = cattrs.structure(orjson.loads(path.read_bytes()), Ports) if path.exists() else Ports()
     taken = cattrs.unstructure(kept)
-    ports = {name: free_port() if port_answers(port) else port for name, port in taken.items()}
+    ports = {name: port if is_free(port) else free_port() for name, port in taken.items()}
     write_whole(path, orjson.dumps(ports))
     return Ports(**ports)
 

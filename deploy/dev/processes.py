@@ -178,9 +178,10 @@ def free_port() -> int:
     however we end.
     """
     for port in _chance.sample(PORTS, k=100):
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        claim = _claim(port)
+        if claim is None:
+            continue
         try:
-            claim.bind(f"\0development-port-{port}")
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:
@@ -189,6 +190,29 @@ def free_port() -> int:
         _keep(claim)
         return port
     raise ChildFailedError("no free port on loopback")
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a loopback port, or is about to; it is the caller's then."""
+    claim = _claim(port)
+    if claim is None:
+        return False
+    if port_answers(port):
+        claim.close()
+        return False
+    _keep(claim)
+    return True
+
+
+def _claim(port: int) -> socket.socket | None:
+    """Return what tells others of ours that a port is taken; None if one of them has it."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0development-port-{port}")
+    except OSError:
+        claim.close()
+        return None
+    return claim
 
 
 def _keep(claim: socket.socket) -> None:

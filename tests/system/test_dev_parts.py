@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from deploy.dev.image import (
     push_big_artifact,
 )
 from deploy.dev.postgres import Postgres
-from deploy.dev.processes import CLAIMS, Child, free_port, port_answers
+from deploy.dev.processes import CLAIMS, Child, free_port, is_free, port_answers
 from deploy.dev.registry import Registry
 from deploy.dev.token_server import TokenServer
 from tests.support.database import Database
@@ -199,6 +200,24 @@ def test_postgres_starts_as_a_user_whom_the_machine_does_not_know() -> None:
             check=False,
         )
         assert answer.stdout.strip() == folder, answer.stderr
+
+
+def test_a_port_that_another_process_is_about_to_use_is_not_free() -> None:
+    """Two stacks that begin at once, from two checkouts, would both take the well-known ones."""
+
+    def is_free_elsewhere(port: int) -> str:
+        told = f"from deploy.dev.processes import is_free; print(is_free({port}))"
+        command = [sys.executable, "-c", told]
+        return subprocess.check_output(command, cwd=REPOSITORY, text=True).strip()
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        listening.listen()
+        assert is_free_elsewhere(port) == "False"
+    assert is_free_elsewhere(port) == "True"
+    assert is_free(port)
+    assert is_free_elsewhere(port) == "False"
 
 
 def test_postgres_recovers_from_a_crash_on_the_same_port(tmp_path: Path) -> None:
