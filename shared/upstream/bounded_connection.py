@@ -6,12 +6,17 @@ as the kernel has so much, and it parses what comes although nothing was asked.
 Here a head is parsed whole, and says once how its body is framed (see `head.py`). Whatever breaks a
 bound ends the connection, with `TooMuchFramingError` for whoever waits for the head or reads the
 body. Bytes behind a whole answer are thrown away, and the connection with them.
+
+A body whose length is known goes past aiohttp's parser to whoever reads it: the parser would copy
+it, and be called once more for each time that reading goes on (docs/decisions/pulls.md). Its answer
+has no other use for that parser: the next request makes its own.
 """
 
 import asyncio
 import time
 from functools import partial
-from typing import Any, Final, TypeVar
+from math import inf
+from typing import Any, Final, TypeGuard, TypeVar
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -126,10 +131,11 @@ class BoundedConnection(ResponseHandler):
         expected = self._expected
         if self.transport is None or (data and not self._has_content(data)):
             return
-        if isinstance(expected, PlainBody) and len(data) <= expected.left and not self._unparsed:
-            super().data_received(data)  # nearly all bytes of all take this way
-            expected.left -= len(data)
-            self._settle()
+        if _passes_by(expected) and len(data) <= expected.left and not self._unparsed:
+            if data:  # nearly all bytes of all take this way
+                expected.take(len(data))
+                self._give(expected, data)
+                self._settle()
             return
         if data:
             rest = self._unparsed[self._parsed :]
@@ -172,7 +178,9 @@ class BoundedConnection(ResponseHandler):
         if not self._is_held:
             return  # whoever reads calls this for each chunk, however small
         self._is_held = False
-        super().resume_reading(resume_parser)
+        # aiohttp's parser has nothing of a body that goes past it.
+        parses = bool(self._unparsed) or not _passes_by(self._expected)
+        super().resume_reading(resume_parser and parses)
         if self._pause is not None:
             self._stop_reading()
         if resume_parser:  # else the parser itself calls
@@ -262,11 +270,28 @@ class BoundedConnection(ResponseHandler):
         if self._parsed == len(self._unparsed):
             self._unparsed, self._parsed = b"", 0
         try:
-            expected.take(count)
-            super().data_received(piece)
+            if _passes_by(expected):
+                expected.take(count)
+                self._give(expected, piece)
+            else:
+                expected.take(count)
+                super().data_received(piece)
             self._settle()
         except TooMuchFramingError as error:
             self._break_off(str(error))
+
+    def _give(self, expected: PlainBody, piece: bytes) -> None:
+        """Give a piece of a body, which has been counted, to whoever reads that."""
+        body = self._body
+        if body is None:
+            return
+        if self.read_timeout is not None:  # whoever reads has a limit of its own (`next_chunk`)
+            self._drop_timeout()
+            self.read_timeout = None
+        body.feed_data(piece)
+        if not expected.left:
+            self._parser = None  # it would take the end of the connection for that of the body
+            body.feed_eof()
 
     def _has_content(self, data: bytes) -> bool:
         """Tell whether the TLS records had enough content in them; otherwise break off."""
@@ -363,6 +388,11 @@ class BoundedConnection(ResponseHandler):
         for holder in (self, self._body):
             if holder is not None and (error := holder.exception()) is not None:
                 forget_frames(error)
+
+
+def _passes_by(expected: Heads | Body | None) -> TypeGuard[PlainBody]:
+    """Tell whether the next bytes are a body's of known length, which aiohttp need not parse."""
+    return isinstance(expected, PlainBody) and 0 < expected.left < inf
 
 
 def _begins_as_head(beginning: bytes) -> bool:

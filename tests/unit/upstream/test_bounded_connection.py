@@ -3,6 +3,8 @@
 import asyncio
 from typing import Final
 
+import aiohttp
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
@@ -14,6 +16,8 @@ from shared.upstream.kept_connections import KeptConnections
 
 EARLY: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
 HEAD: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CONTENT: Final = bytes(range(256)) * 24
+PLAIN_HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT)
 SPLITS: Final = st.lists(st.integers(1, 3000), max_size=40)
 PACES: Final = st.sampled_from([20_000.0, 1e9])  # bytes of framing a second
 PIECES: Final = st.lists(st.binary(min_size=1, max_size=2000), max_size=40)
@@ -134,3 +138,70 @@ async def test_a_reader_of_many_small_chunks_does_not_parse_more_by_reading() ->
         pass
     assert 0 < body.total_bytes <= HEAD_SLICE_BYTES + FRAMED_SLICE_BYTES
     connection.close()
+
+
+def _connected() -> BoundedConnection:
+    loop = asyncio.get_running_loop()
+    pace = Pace(1e9, 100, loop.time)
+    connection = BoundedConnection(loop, pace, OneConnectionAtATime(loop), KeptConnections())
+    _Wire(connection, b"", [])
+    return connection
+
+
+async def _begun(connection: BoundedConnection, answer: bytes) -> aiohttp.StreamReader:
+    """Ask, and return the body of the answer that begins with these bytes."""
+    connection.set_response_params(read_bufsize=1024)
+    connection.data_received(answer)
+    _, body = await connection.read()
+    return body
+
+
+async def test_a_plain_body_is_handed_over_as_it_came() -> None:
+    """A copy of each piece would take as long as the kernel takes to give it."""
+    connection = _connected()
+    body = await _begun(connection, PLAIN_HEAD)
+    first, second = bytes(CONTENT[:1000]), bytes(CONTENT[1000:])
+    connection.data_received(first)
+    assert body.read_nowait() is first
+    connection.data_received(second)
+    assert body.read_nowait() is second
+    assert body.at_eof()
+
+
+async def test_what_comes_of_a_plain_body_while_nobody_reads_is_read_later() -> None:
+    """Whoever reads has enough, and a record of TLS that was decrypted already still comes."""
+    connection = _connected()
+    body = await _begun(connection, PLAIN_HEAD + CONTENT[:4000])
+    connection.data_received(CONTENT[4000:] + b"surplus")
+    read = body.read_nowait()
+    while not body.at_eof():
+        read += await body.readany()
+    assert read == CONTENT
+    assert connection.should_close
+
+
+async def test_after_a_plain_body_a_connection_is_asked_again() -> None:
+    """The answer to each request is parsed anew."""
+    connection = _connected()
+    for _ in range(2):
+        body = await _begun(connection, PLAIN_HEAD + CONTENT[:10])
+        connection.data_received(CONTENT[10:])
+        assert body.read_nowait() == CONTENT
+        assert body.at_eof()
+        assert not connection.should_close
+    connection.close()
+
+
+async def test_the_end_of_a_connection_is_no_end_of_a_plain_body() -> None:
+    """A body that is there can be read; one of which something is missing is broken."""
+    whole, broken = _connected(), _connected()
+    body = await _begun(whole, PLAIN_HEAD + CONTENT[:10])
+    whole.data_received(CONTENT[10:])
+    whole.connection_lost(None)
+    assert body.read_nowait() == CONTENT
+    body = await _begun(broken, PLAIN_HEAD + CONTENT[:10])
+    broken.data_received(CONTENT[10:-1])
+    broken.connection_lost(None)
+    assert body.read_nowait() == CONTENT[:-1]
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await body.readany()
