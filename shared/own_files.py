@@ -36,7 +36,7 @@ def prepare_own_folder(folder: Path) -> None:
         raise NotOwnError(
             f"every user of the machine may write {folder.name}: name a folder below it"
         )
-    _require_own(found, folder.name)
+    _require_own(found, folder)
     if found.st_uid == os.geteuid():  # root's, made for us, is as root made it
         folder.chmod(DIRECTORY_MODE)
 
@@ -46,7 +46,7 @@ def require_own_folder(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise NotOwnError(f"{folder.name} is no folder")
-    _require_own(found, folder.name)
+    _require_own(found, folder)
 
 
 def open_own(path: Path | str, flags: int, mode: int = FILE_MODE) -> int:
@@ -62,19 +62,19 @@ def open_own(path: Path | str, flags: int, mode: int = FILE_MODE) -> int:
             raise NotOwnError(f"{Path(path).name} is a link") from None
         raise
     try:
-        require_own_file(descriptor, Path(path).name)
+        require_own_file(descriptor, path)
     except BaseException:  # whatever it is, the file is closed
         os.close(descriptor)
         raise
     return descriptor
 
 
-def require_own_file(descriptor: int, name: str) -> None:
+def require_own_file(descriptor: int, path: Path | str) -> None:
     """Raise `NotOwnError` if what was opened is no file, or not ours."""
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
-        raise NotOwnError(f"{name} is no file")
-    _require_own(found, name)
+        raise NotOwnError(f"{Path(path).name} is no file")
+    _require_own(found, path)
 
 
 def read_own(path: Path) -> bytes:
@@ -94,10 +94,11 @@ def make_own_database(path: Path) -> None:
             os.close(open_own(path.with_name(path.name + suffix), os.O_RDONLY))
 
 
-def _require_own(found: os.stat_result, name: str) -> None:
+def _require_own(found: os.stat_result, path: Path | str) -> None:
     if found.st_uid not in (0, os.geteuid()):
-        raise NotOwnError(f"{name} belongs to another user ({found.st_uid})")
+        raise NotOwnError(f"{Path(path).name} belongs to another user ({found.st_uid})")
     if found.st_mode & stat.S_IWOTH:
-        raise NotOwnError(f"every user of the machine may write {name}")
+        raise NotOwnError(f"every user of the machine may write {Path(path).name}")
     if found.st_mode & stat.S_IWGRP and found.st_gid not in {os.getegid(), *os.getgroups()}:
-        raise NotOwnError(f"a group that is not ours ({found.st_gid}) may write {name}")
+        group = f"a group that is not ours ({found.st_gid})"
+        raise NotOwnError(f"{group} may write {Path(path).name}")

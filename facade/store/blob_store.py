@@ -139,7 +139,8 @@ class BlobStore:
         return blob
 
     def _open(self, digest: Digest, opening: Opening) -> StoredFile | None:
-        return StoredFile.open(self.layout.blob(digest), self.layout.checksums(digest), opening)
+        layout = self.layout
+        return StoredFile.open(layout.blob_path(digest), layout.checksums_path(digest), opening)
 
     def new_readers(self) -> BlobReaders:
         """Return a group of readers, still empty, who share pieces within the common bound."""
@@ -158,7 +159,7 @@ class BlobStore:
     async def holds(self, digest: Digest) -> bool:
         """Tell whether a complete blob is stored. Asks as `open_blob` does."""
         try:
-            os.close(open_cached(self.layout.blob(digest)))
+            os.close(open_cached(self.layout.blob_path(digest)))
         except FileNotFoundError:
             return False
         except OSError:  # the disk has to be asked, or has failed

@@ -33,11 +33,11 @@ _system_call: Final = ctypes.CDLL(None, use_errno=True).syscall
 class Opening:
     """How the files of a blob are opened and read."""
 
-    open: Callable[[Path], int]  # gives a descriptor
+    open: Callable[[Path | str], int]  # gives a descriptor
     read: Callable[[int], bytes | bytearray]  # gives the whole of an open file
 
 
-def open_cached(path: Path) -> int:
+def open_cached(path: Path | str) -> int:
     """Open a file as `open_own` does; raise `BlockingIOError` if that would have to wait."""
     descriptor: int = _system_call(_OPENAT2, _AT_FDCWD, os.fsencode(path), _HOW, len(_HOW))
     if descriptor < 0:
@@ -45,7 +45,7 @@ def open_cached(path: Path) -> int:
         number = errno.EAGAIN if number in _CANNOT_TELL else number
         raise OSError(number, os.strerror(number))
     try:
-        require_own_file(descriptor, path.name)
+        require_own_file(descriptor, path)
     except BaseException:  # whatever it is, the file is closed
         os.close(descriptor)
         raise
@@ -59,7 +59,7 @@ def _read_cached(descriptor: int) -> bytearray:
     return content
 
 
-def _open_waiting(path: Path) -> int:
+def _open_waiting(path: Path | str) -> int:
     return open_own(path, os.O_RDONLY)
 
 
@@ -74,7 +74,7 @@ AT_ONCE: Final = Opening(open_cached, _read_cached)
 WAITING: Final = Opening(_open_waiting, _read_waiting)
 
 
-def read_whole(path: Path, opening: Opening) -> bytes | bytearray:
+def read_whole(path: Path | str, opening: Opening) -> bytes | bytearray:
     """Return the content of a small file; raise what `opening` raises."""
     descriptor = opening.open(path)
     try:

@@ -31,7 +31,7 @@ class StoredFile:
     checksums: PieceChecksums
 
     @classmethod
-    def open(cls, path: Path, checksums_path: Path, opening: Opening) -> Self | None:
+    def open(cls, path: str, checksums_path: str, opening: Opening) -> Self | None:
         """Open a blob's file; None if it is not stored.
 
         Raises `RottenBlobError`, `OSError`, and what `opening` raises.
@@ -134,7 +134,7 @@ class StoredBlob:
         return checked
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def _is_at(descriptor: int, path: Path | str) -> bool:
     try:
         return is_file_at(descriptor, path)
     except FileNotFoundError:
