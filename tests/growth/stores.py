@@ -4,6 +4,7 @@ Blobs are rows of the index, and empty files where those are touched; rights are
 it can be read; all of it counts, and goes as what a registry brought.
 """
 
+import itertools
 import os
 import shutil
 import sqlite3
@@ -138,6 +139,18 @@ def access_key_of(number: int) -> str:
     return f"{number:064x}"
 
 
+def _link_files(layout: Layout, digests: list[Digest]) -> None:
+    """Make an empty file for each: in each folder links to one, a tenth of the time of files."""
+    for _, (one, *others) in itertools.groupby(digests, lambda digest: digest.hex[:2]):
+        first = layout.blob(one)
+        first.parent.mkdir(parents=True)
+        os.mknod(first, 0o600)
+        folder = os.open(first.parent, os.O_RDONLY | os.O_DIRECTORY)
+        for digest in others:
+            os.link(first.name, digest.hex, src_dir_fd=folder, dst_dir_fd=folder)
+        os.close(folder)
+
+
 def noted_store(
     folder: Path, blobs: int, rights: int = 0, *, has_files: bool = False, scrubbed_at: float = 0
 ) -> Layout:
@@ -152,10 +165,7 @@ def noted_store(
         pass
     blob_rows = [_Row(number, blobs) for number in range(blobs)]
     if has_files:
-        for first in range(256):
-            (layout.blobs / "sha256" / f"{first:02x}").mkdir(parents=True)
-        for row in blob_rows:
-            os.mknod(layout.blob(row.digest), 0o600)
+        _link_files(layout, [row.digest for row in blob_rows])
     with closing(sqlite3.connect(layout.index)) as database, database:
         database.executemany(
             "INSERT INTO blobs VALUES (?, ?, ?, 1, ?)",
