@@ -216,7 +216,7 @@ class Console:
             except (NotAuthenticatedError, UnavailableError) as error:
                 status = problem_of(error).status
                 _log.info("form refused", route=form.url, status=status.value, reason=str(error))
-                view = send_again_view(request.path, submission, form, str(error), status)
+                view = send_again_view(request.path, submission, form, error)
                 return self._rendering.of_visitor(view, request)
             with log_context(actor=opened.operator.name, role=opened.operator.role):
                 note_operator(request)
@@ -255,9 +255,8 @@ class Console:
         again = evolve(visit, refused={form.name: state})
         try:
             view = evolve(await form.page.show(again), status=status)
-        except ControlPlaneError:  # the page is not there any more, or the database is away
-            url = visit.request.path
-            view = send_again_view(url, submission, form, str(error), status)
+        except ControlPlaneError as gone:  # the page, or the database is away
+            view = send_again_view(visit.request.path, submission, form, error, gone)
         return self._rendering.of_visit(view, again, form.page.section)
 
     async def _submission(self, request: web.Request) -> Submission:

@@ -31,19 +31,26 @@ def _errors(problem: HttpProblem) -> list[str]:
     errors = problem.members.get("errors")
     if not isinstance(errors, list):
         return []
-    return [f"{each.get('parameter') or each.get('pointer')}: {each['detail']}" for each in errors]
+    named = (each.get("parameter") or each["pointer"].removeprefix("/") for each in errors)
+    return [f"{name}: {each['detail']}" for name, each in zip(named, errors, strict=True)]
 
 
 def send_again_view(
-    url: str, submission: Submission, form: ConsoleForm, reason: str, status: HTTPStatus
+    url: str, submission: Submission, form: ConsoleForm, *errors: ControlPlaneError
 ) -> PageView:
-    """Return a page that keeps what was typed, and sends it again to the same form."""
+    """Return a page that keeps what was typed, and sends it again to the same form.
+
+    It says what is wrong: first with the form, and then with the page on which it stands.
+    """
+    of_form, *of_page = [problem_of(each) for each in errors]
+    reasons = [str(errors[0]), *_errors(of_form), *(each.detail for each in of_page)]
+    status = of_form.status
     kept = submission.kept(form.secrets)
     fields = [(name, text) for name, texts in kept.items() for text in texts]
     context = {
         "url": url,
         "fields": fields,
-        "reason": reason,
+        "reasons": [*dict.fromkeys(reasons)],
         "must_sign_in": status == HTTPStatus.UNAUTHORIZED,
         "secrets_left": any(submission.text(name) for name in form.secrets),
     }

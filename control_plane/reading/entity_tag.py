@@ -53,7 +53,6 @@ class SeenTags:
         """Raise `PreconditionFailedError`, which says in `words` what there is, unless it fits."""
         if self.tags is not None and entity_tag(view) not in self.tags:
             raise PreconditionFailedError(
-                f"this is not what was seen (If-Match): {words}; look at it, and repeat what still"
-                " applies",
+                f"this is not what was seen: {words}; look at it, and repeat what still applies",
                 named,
             )

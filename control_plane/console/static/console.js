@@ -140,7 +140,21 @@ function addFiles(root) {
   }
 }
 
+const TWICE_MS = 3000; // two clicks of one intention; whoever stopped the page may send again
+
+/** Have a form that is clicked twice be sent once: the second answer would hide the first one's. */
+function addSendingOnce(root) {
+  for (const form of root.querySelectorAll("form[method=post]")) {
+    let sentAt = -Infinity;
+    form.addEventListener("submit", (event) => {
+      if (event.timeStamp - sentAt < TWICE_MS) event.preventDefault();
+      else sentAt = event.timeStamp;
+    });
+  }
+}
+
 if (new Date().getTimezoneOffset() !== 0) localise(document);
 addCopying(document);
 addTrying(document);
+addSendingOnce(document);
 addFiles(document);

@@ -1,5 +1,7 @@
 """What becomes of a change that somebody else came before, or that may not be; in words."""
 
+import re
+
 import pytest
 
 from tests.support.console_client import console_client
@@ -106,6 +108,21 @@ async def test_what_is_revoked_is_neither_edited_nor_revoked_again(
             assert "root revoked it at" in refused.text
         assert "It is revoked already." in (await client.get(f"{path}/revoke")).text
         assert (await client.get(path)).status == 200
+
+
+async def test_a_form_whose_page_is_gone_says_so_and_what_is_wrong_with_it(
+    own_plane: ControlPlane,
+) -> None:
+    """Somebody was faster, and it was filled in wrong besides: nothing is only "wrong"."""
+    async with console_client(own_plane, "root") as root:
+        form = await root.get("/console/operators/eve")
+        own_plane.run("operators", "remove", "eve")
+        sent = {"form_token": form.form_token, "ends": "soon"}
+        refused = await root.post("/console/operators/eve/rotate", sent)
+    assert refused.status == 422
+    (words,) = re.findall(r'role="alert">(.*?)</div>', refused.text, re.DOTALL)
+    assert "<p>ends: choose when the token ends</p>" in words
+    assert "there is no operator eve" in words
 
 
 async def test_a_connection_whose_row_is_gone_is_shown_all_the_same(

@@ -145,6 +145,32 @@ def test_an_admin_adds_rotates_and_removes_operators(
         expect(page.get_by_role("table").first).not_to_contain_text("carol@example.com")
 
 
+TWICE = """button => {
+  const isHeldBack = [];
+  button.form.addEventListener("submit", (event) => isHeldBack.push(event.defaultPrevented));
+  button.click();
+  button.click();
+  return isHeldBack;
+}"""
+
+
+def test_a_form_that_is_clicked_twice_is_sent_once(
+    browser: Browser, empty_plane: ControlPlane
+) -> None:
+    """Else the second answer, that the name is taken, would hide the token of the first."""
+    with signed_in(browser, empty_plane, "root") as page:
+        page.goto("/console/operators")
+        page.get_by_label("Name").fill("dave")
+        assert page.get_by_role("button", name="Add").evaluate(TWICE) == [False, True]
+        token = page.locator("#new-token").inner_text()
+        me = meanwhile(empty_plane.client(None, token=token).call("GET", "/v1/me"))
+        assert (me.status, me.json["name"]) == (200, "dave")
+        page.go_back()
+        page.get_by_label("Name").fill("erin")
+        page.get_by_role("button", name="Add").click()
+        assert page.locator("#new-token").inner_text().startswith("rfo_erin.")
+
+
 def test_operators_are_for_admins(browser: Browser, empty_plane: ControlPlane) -> None:
     """Others find no link, and the address is refused."""
     with signed_in(browser, empty_plane, "bob") as page:
