@@ -94,7 +94,8 @@ async def revoke(
         await _revoke_all(asked, form=form)
         return
     issued = f" of {issuer}" if issuer else ""
-    _require_certainty(device or f"{SERIAL_PREFIX}{serial}{issued}", yes=yes)
+    who = f"{SERIAL_PREFIX}{serial}{issued}" if device is None else device
+    _require_certainty(who, yes=yes)
     given = {"device": device, "serial": serial, "issuer": issuer, "reason": reason}
     body: Json = {name: value for name, value in given.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
