@@ -23,7 +23,7 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.arrivals.arrival import Progress, StoreGaveUpError
+from facade.arrivals.arrival import ArrivalEndedError, Progress, StoreGaveUpError
 from facade.arrivals.arrival_state import ArrivalMachine, ArrivalState
 from facade.arrivals.claim_watch import ClaimWatch, WatchTimes
 from facade.arrivals.claimed_room import ClaimedRoom
@@ -104,10 +104,6 @@ _NOTHING_TO_KEEP: Final = (
 # Errors that end a flight, and that its readers get as they are.
 _ENDS: Final = (UpstreamError, PullError, NoRoomError)
 _log = get_logger("facade.flight")
-
-
-class FlightLandedError(PullError):
-    """The flight was stopped: nobody reads it, or the facade stops."""
 
 
 def _future() -> asyncio.Future[Progress | Failed]:
@@ -282,7 +278,8 @@ class Flight:
         return begun if isinstance(begun, Progress) else None
 
     async def _run(self) -> None:
-        failure: Exception = FlightLandedError("the flight was stopped")
+        stopped = ArrivalEndedError("the flight was stopped")  # if nothing else ends it
+        failure: Exception = stopped
         try:
             async with self._upstreams.lease(self._connection) as leased:
                 upstream = leased.asked_by(self._device)
@@ -303,7 +300,7 @@ class Flight:
             failure.__cause__ = without_frames(error)
         finally:
             if not self._machine.is_over:
-                if isinstance(failure, FlightLandedError) and self._ends_for_readers():
+                if failure is stopped and self._ends_for_readers():
                     failure = StoreGaveUpError()
                 self._machine.fail(failure)
             try:

@@ -8,7 +8,7 @@ import pytest
 
 from facade.answers.distribution_errors import UNSUPPORTED_ROUTE
 from facade.arrivals.arrival import ArrivalEndedError
-from facade.arrivals.flight import FlightLandedError, MayBeStoredError, NothingArrivesError
+from facade.arrivals.flight import MayBeStoredError, NothingArrivesError
 from facade.errors import PullError
 from facade.pulls.failure_answers import answer_to
 from shared.oci import Kind
@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 # Of the facade, of registries, and of secrets that do not open, for both processes.
 ROOTS = {"FacadeError", "UpstreamError", "SealedSecretError"}
 # Says nothing of a registry, so its answer is the one of what nobody foresaw.
-INTERRUPTED = (ArrivalEndedError, FlightLandedError, MayBeStoredError, NothingArrivesError)
+INTERRUPTED = (ArrivalEndedError, MayBeStoredError, NothingArrivesError)
 
 
 def bases_of_errors(*folders: Path) -> dict[str, set[str]]:
