@@ -95,6 +95,7 @@ async def test_a_stored_blob_is_given_in_parts(
     assert "immutable" in answer.headers["Cache-Control"]
     assert answer.headers["Accept-Ranges"] == "bytes"
     assert upstream.requests == []
+    await eventually(lambda: bool(facade.log_lines(event="answered", digest=digest, status=206)))
     (line,) = facade.log_lines(event="answered", digest=digest, status=206)
     given = sum(last + 1 - first for first, last in ASKED)
     assert (line["bytes"], line["source"], line["reason"]) == (given, "store", "")
