@@ -2,6 +2,7 @@
 
 import contextlib
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 
@@ -237,9 +238,9 @@ async def test_every_answer_has_a_request_id_of_its_own_that_the_log_names(
     assert all(ids)
     assert len(set(ids)) == len(ids)
     for answer, request_id in zip(answers, ids, strict=True):
-        about = {"event": "answered", "request_id": request_id}
-        await eventually(lambda about=about: bool(facade.log_lines(**about)))
-        (line,) = facade.log_lines(**about)
+        logged = partial(facade.log_lines, event="answered", request_id=request_id)
+        await eventually(lambda logged=logged: bool(logged()))
+        (line,) = logged()
         assert line["status"] == answer.status
 
 

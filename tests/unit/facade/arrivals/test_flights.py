@@ -84,7 +84,8 @@ async def test_who_reads_along_waits_for_nothing_but_its_bytes(world: World) -> 
     holds, gate = Holds(PIECE_BYTES), threading.Event()
     host.serve(BLOB, REPOSITORY, holds, None)
     whole = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
-    await eventually(world.partial(host, BLOB, REPOSITORY).exists)
+    partial = world.partial(host, BLOB, REPOSITORY)
+    await eventually(lambda: partial.exists() and partial.stat().st_blocks > 0)  # it has begun
     hangs = asyncio.create_task(in_index_thread(gate.wait))
     try:
         part = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, (0, 1000)))
