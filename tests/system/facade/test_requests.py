@@ -2,7 +2,7 @@
 
 import contextlib
 from contextlib import AsyncExitStack
-from functools import partial
+from typing import Any
 
 import pytest
 
@@ -225,6 +225,13 @@ async def test_http_10_gets_manifests_and_no_blobs(served: Served) -> None:
     assert (answer.status, answer.body) == (200, body)
 
 
+async def answered_lines(facade: Facade, request_id: str | None) -> list[dict[str, Any]]:
+    """Return what the log says of an answer, whose bytes may be there before."""
+    about = {"event": "answered", "request_id": request_id}
+    await eventually(lambda: bool(facade.log_lines(**about)))
+    return facade.log_lines(**about)
+
+
 async def test_every_answer_has_a_request_id_of_its_own_that_the_log_names(
     facade: Facade, served: Served
 ) -> None:
@@ -238,9 +245,7 @@ async def test_every_answer_has_a_request_id_of_its_own_that_the_log_names(
     assert all(ids)
     assert len(set(ids)) == len(ids)
     for answer, request_id in zip(answers, ids, strict=True):
-        logged = partial(facade.log_lines, event="answered", request_id=request_id)
-        await eventually(lambda logged=logged: bool(logged()))
-        (line,) = logged()
+        (line,) = await answered_lines(facade, request_id)
         assert line["status"] == answer.status
 
 
