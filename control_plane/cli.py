@@ -51,6 +51,8 @@ def main() -> None:
     """Run the command of this process's arguments."""
     forbid_core_dumps()
     ignore_hangups_of_serve()
+    if sys.stdin is None:  # `<&-`: then nothing comes from there, and nobody is asked
+        sys.stdin = io.TextIOWrapper(io.BytesIO())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks some letters
     cli.main(prog_name="control-plane")
