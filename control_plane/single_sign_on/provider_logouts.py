@@ -6,7 +6,8 @@ make a login there. Whoever deletes a row revives nothing: a logout is in the si
 """
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
@@ -26,7 +27,6 @@ from shared.bounded_map import BoundedMap
 
 KEPT_SECONDS: Final = 2 * 24 * 3600.0  # longer than any token or session goes on
 REMEMBERED_LOGOUTS: Final = 4096  # that this process was told; some 500 bytes each
-TOLD_AGAIN_SECONDS: Final = 2 * CLOCK_SKEW_SECONDS  # then a logout ends nothing later than before
 
 _NOTE: Final = """
 INSERT INTO public.provider_logouts AS known (ended, logged_out_at)
@@ -50,16 +50,17 @@ class ProviderLogouts:
 
     _issuer: str
     _chain: AuditChain
+    _monotonic: Callable[[], float] = time.monotonic
     _told: BoundedMap[str, float] = field(init=False)
     _ended_by: BoundedMap[tuple[str | None, float], float] = field(init=False)  # by token and time
 
     @_told.default
     def _nobody_yet(self) -> BoundedMap[str, float]:
-        return BoundedMap(REMEMBERED_LOGOUTS, seconds=KEPT_SECONDS)
+        return BoundedMap(REMEMBERED_LOGOUTS, seconds=KEPT_SECONDS, clock=self._monotonic)
 
     @_ended_by.default
     def _no_token_yet(self) -> BoundedMap[tuple[str | None, float], float]:
-        return BoundedMap(REMEMBERED_LOGOUTS, seconds=TOLD_AGAIN_SECONDS)
+        return BoundedMap(REMEMBERED_LOGOUTS, seconds=KEPT_SECONDS, clock=self._monotonic)
 
     async def note(self, logout: ProviderLogout, at: datetime) -> datetime:
         """Keep a logout that came at this time; return until when what began is ended by it.

@@ -207,6 +207,21 @@ async def test_a_logout_at_the_provider_ends_what_was_issued_before(signed_on: S
     assert (await signed_on.me(provider.access_token(sub="ben", sid="s-2")))["role"] == "approver"
 
 
+async def test_a_logout_that_is_told_again_ends_no_more_however_much_later(
+    plane: ControlPlane,
+) -> None:
+    """The provider may tell it again for as long as its token holds, which may have no end."""
+    came_at, minutes = datetime(2026, 1, 1, 12, 0, 5, tzinfo=UTC), (0, 1, 3, 600)
+    told_at = came_at.timestamp()
+    clock = told_at
+    logout = ProviderLogout(Person("https://id.example", "ada"), None, told_at - 5, "jti-1")
+    async with log_of(plane.database_url, plane.keys) as chain:
+        logouts = ProviderLogouts("https://id.example", chain, lambda: clock)
+        for later in minutes:
+            clock = told_at + 60 * later
+            assert await logouts.note(logout, datetime.fromtimestamp(clock, UTC)) == came_at
+
+
 async def test_how_to_log_in_is_open_and_holds_no_secret(
     signed_on: SignedOn, plane: ControlPlane
 ) -> None:
