@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import click
 
-from control_plane.commands.running import fail, say
+from control_plane.commands.running import asking, fail, say
 
 yes_option = click.option(
     "--yes", is_flag=True, help="Do not ask. Without a terminal nobody is asked."
@@ -27,5 +27,7 @@ def require_certainty(told: Iterable[str], question: str, *, yes: bool) -> None:
         return
     for line in told:
         say(line)
-    if not click.confirm(question, err=True):
+    with asking():
+        is_certain = click.confirm(question, err=True)
+    if not is_certain:
         fail("nothing was changed")

@@ -12,7 +12,7 @@ from control_plane.commands.connection_output import show_state
 from control_plane.commands.named_connection import named_connection
 from control_plane.commands.printing import terminal_width
 from control_plane.commands.review_text import print_review
-from control_plane.commands.running import command, fail, say
+from control_plane.commands.running import asking, command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
@@ -119,6 +119,8 @@ def _asked(shown: Json, *, says_end: bool) -> str:
             f"the present approval ends at {end}: say when this one does, with one of {options}"
         )
     what = "this" if shown["is_draft"] else "what serves once more"
-    if not click.confirm(f"Approve {what}?", err=True):
+    with asking():
+        is_approved = click.confirm(f"Approve {what}?", err=True)
+    if not is_approved:
         fail("nothing was approved")
     return str(shown["fingerprint"])

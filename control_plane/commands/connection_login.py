@@ -6,7 +6,7 @@ from typing import Any, Final
 import click
 
 from control_plane.commands.api_client import Json
-from control_plane.commands.running import say
+from control_plane.commands.running import asking, say
 from control_plane.connections.request import parse_connection_request
 from control_plane.connections.suggested_provider import suggested_provider
 from control_plane.errors import InvalidRequestError
@@ -61,7 +61,8 @@ def _ask(options: dict[str, Any], suggested: Provider) -> None:
 
 
 def _answer(question: str) -> str | None:
-    return str(click.prompt(question, default="", show_default=False, err=True)) or None
+    with asking():
+        return str(click.prompt(question, default="", show_default=False, err=True)) or None
 
 
 def _note_suggestion(suggested: Provider) -> None:

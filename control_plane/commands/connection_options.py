@@ -14,7 +14,7 @@ import click
 from control_plane.commands.api_client import Json
 from control_plane.commands.connection_login import require_login
 from control_plane.commands.proposed_names import propose_connections
-from control_plane.commands.running import fail
+from control_plane.commands.running import asking, fail
 from control_plane.commands.usage import require_no_contradiction
 from control_plane.connections.fields import certificates_alone
 from control_plane.errors import InvalidRequestError, UnreadableBodyError
@@ -277,7 +277,8 @@ def _secret(options: dict[str, Any], *, provider: str | None, asks: bool) -> Jso
         return {}
     if not _can_ask():
         raise click.UsageError("without a terminal nobody is asked for the token: --token-stdin")
-    return {"token": click.prompt("Token", hide_input=True, err=True)}
+    with asking():
+        return {"token": click.prompt("Token", hide_input=True, err=True)}
 
 
 def _can_ask() -> bool:

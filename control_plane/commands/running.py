@@ -4,7 +4,10 @@ import asyncio
 import functools
 import os
 import pwd
-from collections.abc import Callable, Coroutine
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
@@ -46,6 +49,23 @@ def command(
             fail(str(error))
 
     return run
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Have ^C end the command at once while somebody is asked.
+
+    The event loop takes ^C otherwise, and waits for the answer itself.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # it alone may say who takes a signal
+        yield
+        return
+    taken_by = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, taken_by)
 
 
 def load_key(field: str, path: Path, load: Callable[[bytes], _Loaded]) -> _Loaded:

@@ -9,6 +9,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from attrs import frozen
 
@@ -17,6 +18,8 @@ from tests.support.surroundings import of_a_child
 
 COLUMNS = 80
 READ_BYTES = 65536
+INTERRUPT = "\x03"  # ^C, behind which no line ends
+SLEEPING = "S"  # proc(5)
 SECONDS = 60.0  # for the whole command, on a busy machine
 
 
@@ -47,14 +50,14 @@ def at_terminal(
     ) as process:
         os.close(theirs)
         try:
-            seen = _seen(ours, [*(answers or {}).items()])
+            seen = _seen(ours, [*(answers or {}).items()], process.pid)
         finally:
             process.kill()  # of no effect on one that has ended
             os.close(ours)
     return AtTerminal(process.returncode, seen.decode().replace("\r\n", "\n"))
 
 
-def _seen(terminal: int, unanswered: list[tuple[str, str]]) -> bytes:
+def _seen(terminal: int, unanswered: list[tuple[str, str]], process: int) -> bytes:
     """Return all that is printed until nobody has the terminal open."""
     seen, unread, deadline = b"", b"", time.monotonic() + SECONDS
     while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -64,6 +67,19 @@ def _seen(terminal: int, unanswered: list[tuple[str, str]]) -> bytes:
             return seen
         seen, unread = seen + piece, unread + piece
         if unanswered and unanswered[0][0].encode() in unread:
-            os.write(terminal, f"{unanswered.pop(0)[1]}\n".encode())
+            _type(terminal, unanswered.pop(0)[1], process)
             unread = b""
     raise AssertionError(f"it waits for something else: {seen!r}")
+
+
+def _type(terminal: int, answer: str, process: int) -> None:
+    """Type a line; interrupt a process once it reads, because Python may lose a signal just before.
+
+    Behind its question it sleeps nowhere else.
+    """
+    if answer == INTERRUPT:
+        while Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(") ")[2][0] != SLEEPING:
+            os.sched_yield()
+        os.write(terminal, answer.encode())
+    else:
+        os.write(terminal, f"{answer}\n".encode())

@@ -18,7 +18,7 @@ from control_plane.cli import cli
 from tests.support.console_client import console_client
 from tests.support.control_plane import ControlPlane, approved_connection
 from tests.support.shell import ran
-from tests.support.terminal import at_terminal
+from tests.support.terminal import INTERRUPT, at_terminal
 
 UNCHANGED: Final = "nothing was changed"
 # What a command is called that takes something away. `rotate` and `edit` give, `lift` gives back.
@@ -152,6 +152,28 @@ async def test_at_a_terminal_no_changes_nothing_and_yes_goes_on(
     unasked = await asyncio.to_thread(at_terminal, settings, *line, "--yes")
     assert (unasked.status, row.question in unasked.screen) == (0, False), unasked.screen
     assert await entries(plane) > after
+
+
+@pytest.mark.parametrize(
+    "words, question, prepare",
+    [
+        ("devices revoke", "Revoke spiffe", a_device),
+        ("connections approve", "Approve this?", a_draft),
+        ("connections rotate", "Token:", a_connection),
+        ("connections add", "User name", a_device),
+    ],
+)
+async def test_an_interrupt_ends_a_command_that_asks(
+    plane: ControlPlane, host: str, tmp_path: Path, words: str, question: str, prepare: Prepare
+) -> None:
+    """At once, and nothing is changed."""
+    (name,) = await prepare(plane, host, tmp_path)
+    before = await entries(plane)
+    line = (*words.split(), host if words == "connections add" else name)
+    settings, answers = plane.shell_settings("bob"), {question: INTERRUPT}
+    ended = await asyncio.to_thread(at_terminal, settings, *line, answers=answers)
+    assert (ended.status, "Aborted!" in ended.screen) == (1, True), ended.screen
+    assert await entries(plane) == before
 
 
 @pytest.mark.parametrize("words", TABLE)
