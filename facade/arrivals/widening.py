@@ -8,6 +8,7 @@ comes in one stream to its end, and so do the registry's other blobs for a while
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from attrs import define, field
 
@@ -21,6 +22,8 @@ from facade.metrics.upstream_outcomes import SegmentOutcome
 from facade.registries.spare_streams import SpareClaim
 from facade.registries.upstream import Upstream
 from shared.upstream.errors import UnexpectedAnswerError
+
+QUEUED_BYTES: Final = 128 * 1024  # an idle loop reads less at once, however fast they come
 
 
 @define(eq=False)
@@ -66,9 +69,14 @@ class Widening:
         return self.segment_bytes(left) if self.wanted > 1 else None
 
     def note(self, count: int, waited: float) -> None:
-        """Note that a stream has brought so many bytes, after so many seconds."""
+        """Note that a stream has brought so many bytes, after so many seconds.
+
+        If many came at once, they had been in the socket while this process did something else, or
+        had no processor: nobody has waited for the registry then.
+        """
         self._come += count
-        self._waited += waited
+        if count < QUEUED_BYTES:
+            self._waited += waited
 
     def look(self, streams: Sequence[BlobStream], left: int) -> None:
         """Decide how many there are to be. `left`: bytes that have not come."""
