@@ -50,10 +50,11 @@ class EarlyReader:
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _asking: asyncio.Task[UpstreamAnswer | Failed] | None = field(default=None, init=False)
 
-    @property
-    def is_asked(self) -> bool:
-        """Whether the registry is asked for its range, or was."""
-        return self._asking is not None
+    def part(self, length: int) -> tuple[int, int] | None:
+        """Return what of a blob of this length is asked for it; None if nothing."""
+        if self._asking is None or self.span is None or self.span[0] >= length:
+            return None
+        return self.span[0], min(self.span[1], length)
 
     def ask(self, upstream: Upstream, right: Right) -> None:
         """Have the registry asked for its range now, at its cost."""
@@ -146,11 +147,18 @@ class EarlyReaders:
         self._is_over = True
         return self._readers
 
+    async def asked_of(self, length: int) -> list[EarlyReader]:
+        """Return those for whom a part of so many bytes is asked for; let go of what else is."""
+        readers = list(self._readers)  # some may leave meanwhile
+        for each in readers:
+            if each.part(length) is None:
+                await each.close()
+        return [each for each in readers if each.part(length) is not None]
+
     async def close(self) -> None:
-        """Let go of all that was asked for."""
+        """Let go of all that was asked for, and ask for nothing more."""
         self._is_over = True
-        for each in self._readers:
-            await each.close()
+        await self.asked_of(0)
 
     def _ask(self, reader: EarlyReader) -> None:
         if self._upstream is not None and self._upstream.ranges.gives:

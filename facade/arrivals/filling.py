@@ -137,9 +137,8 @@ class Filling:
 
     def _start_early(self, early: EarlyReader) -> None:
         """Bring what is asked for already, as far as that is a part of the blob."""
-        first, end = early.span or (self._length, self._length)
-        if early.is_asked and first < self._length:
-            download = self._download(first, min(end, self._length))
+        if (part := early.part(self._length)) is not None:
+            download = self._download(*part)
             download.early = early
             with spending(early.payer):
                 self._streams.start(BlobStream(download))

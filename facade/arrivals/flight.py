@@ -401,6 +401,7 @@ class Flight:
         watching = asyncio.create_task(self._make_way_when_asked())
         try:
             if answer.download is not None:
+                await self._early.close()
                 await self._receive_in_order(answer.download, progress)
             elif answer.length is not None and self._told is not None:
                 await self._fill(answer, answer.length, self._told, progress, upstream)
@@ -425,17 +426,18 @@ class Flight:
             length,
             self._growth,
         )
-        doubted = DoubtedLength(upstream, self.repository, self.key.digest, length)
-        early = self._early.end()
-        for each in early:
+        for each in self._early.end():
             if (want := each.note(length)) is not None:
                 progress.want(want)
+        # Beside an answer with the whole, each range would come twice.
+        early = await self._early.asked_of(length if answer.is_told_by_range else 0)
+        doubted = DoubtedLength(upstream, self.repository, self.key.digest, length)
         try:
             await filling.fill(
                 answer.span,
                 has_ranges=answer.has_ranges,
                 doubted=doubted if answer.is_told_by_range else None,
-                early=early if answer.is_told_by_range else [],
+                early=early,
             )
         except (UpstreamError, WrongBytesError) as error:
             if answer.is_told_by_range:

@@ -27,6 +27,7 @@ from tests.support.simulators.behaviour import (
     Honest,
     InTurn,
     Ranged,
+    Stalls,
 )
 
 FAR: Final[list[Asked]] = [
@@ -166,6 +167,44 @@ async def test_a_blob_that_is_shorter_than_they_ask_for(world: World) -> None:
     holds.gate.set()
     [near, far, _] = await pulls
     assert [near, far] == right(FAR[:2])
+
+
+async def test_what_lies_behind_the_end_is_let_go_of_at_once(world: World) -> None:
+    """Also an answer that a registry should not have given, and while the rest still comes."""
+    first, rest = Holds(holds_head=True), Holds()
+    serve(world, InTurn((first, Stalls(after=1), rest)))
+    simulator = world.hosts["g"].simulator
+    behind = (LENGTH + 5 * PIECE_BYTES, LENGTH + 6 * PIECE_BYTES)
+    pulls = asyncio.create_task(pulled(world, [FAR[0], behind]))
+    await eventually(lambda: asked_for(world) == 2)
+    first.gate.set()
+    try:
+        await eventually(lambda: asked_for(world) == 3 and simulator.open_connections == 1)
+    finally:
+        rest.gate.set()
+        [near, _] = await pulls
+    assert near == right(FAR[:1])[0]
+
+
+async def test_once_a_blob_of_unknown_length_arrives_no_range_is_asked_for(tmp_path: Path) -> None:
+    """Nobody could use it: the blob comes from its beginning on."""
+    world = await World.start(tmp_path, 1024 * PIECE_BYTES, "g")
+    holds, host = Holds(2 * PIECE_BYTES, names_length=False), world.hosts["g"]
+    serve(world, holds)
+    pulls = [asyncio.create_task(pulled(world, FAR[:1]))]
+    arrives = world.partial(host, BLOB, REPOSITORY)
+    await eventually(lambda: arrives.exists() and arrives.stat().st_size >= PIECE_BYTES)
+    shown = Content("shown", Kind.BLOB, b"shown" * PIECE_BYTES)
+    host.serve(shown, REPOSITORY, Honest(), None)
+    assert await world.processes[0].pull(host, REPOSITORY, shown, (0, 2)) == shown.content[:2]
+    before = asked_for(world)
+    pulls.append(asyncio.create_task(pulled(world, FAR[1:])))
+    await let_them_join(world)
+    after = asked_for(world)
+    holds.gate.set()
+    assert [body for each in pulls for body in await each] == right(FAR)
+    await world.stop()
+    assert after == before
 
 
 @pytest.mark.parametrize("status", [404, 503])
