@@ -54,6 +54,11 @@ def require_limited(answer: Answer) -> None:
     assert int(answer.headers["Retry-After"]) >= 1
 
 
+def first_refused(answers: list[Answer]) -> Answer:
+    """Return the first that is no 200; a later one may be, because some is earned meanwhile."""
+    return next(answer for answer in answers if answer.status != 200)
+
+
 def most(a_minute: int, began: float) -> int:
     """Return how many there may have been: a minute's, those earned since, one pull's beyond."""
     return a_minute + int((time.monotonic() - began) * a_minute / 60) + 4
@@ -81,7 +86,7 @@ async def test_small_requests_for_many_repositories_are_so_many_tokens_and_no_mo
     answers = await pulls(facade, paths)
     assert isinstance(token_registry.login, BearerLogin)
     assert TOKENS <= token_registry.login.minted <= most(TOKENS, began)
-    require_limited(answers[-1])
+    require_limited(first_refused(answers))
     assert (await new_device(facade).get(paths[-1])).status == 200
     assert "device_tokens" in facade.not_asked()
 
@@ -102,7 +107,7 @@ async def test_requests_are_counted_as_they_are_sent(
         sent = len(upstream.requests) + len(store.requests)
         assert REQUESTS <= sent <= most(REQUESTS, began)
         assert answers[0].body == contents[0]
-        require_limited(answers[-1])
+        require_limited(first_refused(answers))
         assert (await new_device(facade).get(paths[-1])).body == contents[-1]
     assert "device_requests" in facade.not_asked()
 
