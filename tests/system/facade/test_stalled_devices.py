@@ -4,6 +4,7 @@ import asyncio
 import resource
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -171,10 +172,12 @@ async def test_an_old_connection_says_that_its_answer_is_the_last(
     await connect(facade, own_writer, upstream)
     async with AsyncExitStack() as stack:
         busy = await stack.enter_async_context(raw_connection(facade.device()))
+        old_at = time.monotonic() + 2
         await busy.send(request_bytes(path.encode()) + PING)  # while it is young
         _, length = await busy.head()
         idle = await stack.enter_async_context(raw_connection(facade.device()))
         assert await idle.rest() == b""
+        await eventually(lambda: time.monotonic() >= old_at)  # each has an age of its own
         assert await busy.exactly(length) == bytes(length)
         last = await busy.answer()
         assert (last.status, last.header("Connection")) == (200, "close")
