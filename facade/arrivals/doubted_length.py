@@ -43,7 +43,7 @@ class DoubtedLength:
         if come != self._come or not is_waited_for:
             self._come, self._come_at = come, now
         if self._asking is None and now - self._come_at >= QUIET_SECONDS:
-            self._asking = asyncio.create_task(outcome_of(self._ask()))
+            self._asking = asyncio.create_task(outcome_of(self._ask))
         outcome = self._asking.result() if self._asking and self._asking.done() else None
         if outcome is not None:
             raise outcome.own()

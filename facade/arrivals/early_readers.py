@@ -12,6 +12,7 @@ asked for is not taken for unwanted before its reader has had its turn.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from attrs import define, field
@@ -70,7 +71,8 @@ class EarlyReader:
             is_resumed=True,
         )
         with spending(self.payer):
-            self._asking = asyncio.create_task(outcome_of(self._stack.enter_async_context(fetch)))
+            ask = partial(self._stack.enter_async_context, fetch)
+            self._asking = asyncio.create_task(outcome_of(ask))
 
     def note(self, length: int) -> Want | None:
         """Return what it wants of a blob of this length; None if it wants what lies behind it."""

@@ -105,7 +105,7 @@ class Filling:
         Raises what keeps the rest from coming, `WrongBytesError` and `OSError`.
         """
         self._has_ranges = has_ranges
-        hashing = asyncio.create_task(outcome_of(self._hash.to_the_end()))
+        hashing = asyncio.create_task(outcome_of(self._hash.to_the_end))
         hashing.add_done_callback(lambda _: self._progress.hungry.set())
         try:
             if first is not None:

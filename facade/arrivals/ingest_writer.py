@@ -8,6 +8,7 @@ of the `GatherBudget` at most; then `put` waits.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from attrs import define, field
@@ -93,7 +94,7 @@ class IngestWriter:
             return
         chunks, self._gathered = self._gathered, []
         self._gathered_bytes = 0
-        self._writing = asyncio.create_task(outcome_of(self._write_all(chunks)))
+        self._writing = asyncio.create_task(outcome_of(partial(self._write_all, chunks)))
 
     async def _write_all(self, chunks: list[bytes]) -> None:
         await self._write(chunks)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from attrs import field, frozen
@@ -42,13 +42,14 @@ class Failed:
         return type(self._failure).__name__
 
 
-async def outcome_of(work: Awaitable[_Result]) -> _Result | Failed:
+async def outcome_of(work: Callable[[], Awaitable[_Result]]) -> _Result | Failed:
     """Return what the work returns, or how it failed. A task that raised would hold its frames.
 
-    So would one that was cancelled: it keeps what its `CancelledError` came through.
+    So would one that was cancelled: it keeps what its `CancelledError` came through. The work is
+    called only here: a task that is cancelled before it has begun leaves no coroutine behind.
     """
     try:
-        return await work
+        return await work()
     except asyncio.CancelledError as cancelled:
         forget_frames(cancelled)
         raise

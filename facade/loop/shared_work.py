@@ -25,7 +25,7 @@ class SharedWork(Generic[_Result]):
     @classmethod
     def begin(cls, work: Callable[[], Awaitable[_Result]]) -> Self:
         """Begin the work."""
-        return cls(asyncio.create_task(_outcome_of(work)))
+        return cls(asyncio.create_task(outcome_of(work)))
 
     async def result(self) -> _Result:
         """Return what the work returns, or raise what it raises."""
@@ -65,8 +65,3 @@ class SharedWork(Generic[_Result]):
     async def end(self) -> None:
         """End the work, and wait for its end."""
         await end_tasks(self._task)
-
-
-async def _outcome_of(work: Callable[[], Awaitable[_Result]]) -> _Result | Failed:
-    """Make the coroutine only now: if the task is cancelled first, none is left unawaited."""
-    return await outcome_of(work())

@@ -1,6 +1,9 @@
 """How shared work ended is known, and nothing of it is left."""
 
 import asyncio
+import gc
+import warnings
+from functools import partial
 
 from facade.loop.outcome import Failed, outcome_of
 from tests.support.leftovers import leftovers
@@ -19,7 +22,7 @@ async def test_work_that_was_cancelled_leaves_nothing() -> None:
     """Its task keeps the `CancelledError`, and that kept the frames, with what they had read."""
     with leftovers() as left:
         own = list[asyncio.Task[Failed | None]]()
-        own.append(asyncio.create_task(outcome_of(wait(own))))
+        own.append(asyncio.create_task(outcome_of(partial(wait, own))))
         await asyncio.sleep(0)
         own[0].cancel()
         await asyncio.wait(own)
@@ -39,9 +42,21 @@ async def test_work_that_was_cancelled_while_it_failed_leaves_nothing() -> None:
 
     with leftovers() as left:
         own = list[asyncio.Task[Failed | None]]()
-        own.append(asyncio.create_task(outcome_of(fail(own))))
+        own.append(asyncio.create_task(outcome_of(partial(fail, own))))
         await asyncio.sleep(0)
         own[0].cancel()
         await asyncio.wait(own)
         del own
     assert left.frames == []
+
+
+async def test_work_that_was_cancelled_before_it_began_is_not_begun() -> None:
+    """Its coroutine was made already, and never awaited, which Python tells of."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        task = asyncio.create_task(outcome_of(partial(wait, list[asyncio.Task[Failed | None]]())))
+        task.cancel()
+        await asyncio.wait([task])
+        gc.collect()
+    assert task.cancelled()
+    assert told == []
