@@ -11,12 +11,14 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final, TypeVar
 
 import asyncpg
 from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from facade.approvals.comparison import compared
 from facade.approvals.database import (
     DATABASE_FAILURES,
     HEARTBEAT_SECONDS,
@@ -26,53 +28,31 @@ from facade.approvals.database import (
 )
 from facade.approvals.feed_state import FeedMachine, FeedState
 from facade.approvals.login_rights import excess_rights
-from facade.approvals.noted_subjects import EVERYTHING, NOTED_COST_BYTES, NotedSubjects
+from facade.approvals.notifications import Notifications
 from facade.approvals.refusal_lines import RefusalLines
 from facade.approvals.remembering import Remembering
 from facade.approvals.restoring import Restoring
-from facade.approvals.snapshot import Change, RowOutcome, Snapshot
-from facade.approvals.statement_rows import (
-    BATCH_ROWS,
-    FoundRows,
-    SignaturePage,
-    found_rows,
-    signature_pages,
-)
-from facade.approvals.verified_row import RefusedRow, StatementRow, VerifiedRow, verify_row
-from facade.loop.thread_work import in_access_thread
-from shared.generation_bound import highest_generation_at
+from facade.approvals.row_intake import OnChange, RowIntake
+from facade.approvals.snapshot import Snapshot
+from facade.approvals.statement_rows import BATCH_ROWS, found_rows
 from shared.jitter import jittered
-from shared.pace import Pace
 from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
-from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 from shared.supervised import Supervisor
 
 STATEMENTS: Final = "statements"  # the names of this work, for whoever supervises it
 VERIFICATION: Final = "verification"
-CHANNEL: Final = "registry_statements"
 MIN_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
 LATE_POLLS: Final = 2  # after a comparison the next one waits, for as long as that took
 LATE_SECONDS: Final = QUERY_TIMEOUT_SECONDS  # a query that takes longer fails, and that is said
-# What differs is read in parts of so many bytes of names and signatures: 65,000 approvals.
-MAX_DIFFERING_BYTES: Final = 16 * 1024 * 1024
-DIFFERING_COST_BYTES: Final = 200  # of a name and a signature, without the name's characters
 MAX_COMPARISON_SECONDS: Final = 1800.0  # a million rows at the first start take a few minutes
 SUBJECTS_AT_ONCE: Final = 10_000  # looked through in about 1 ms
-
-# Whoever may log in may notify without end, and each notification is parsed on the loop. If there
-# are more bytes of them, nobody listens for a while, and changes are found by comparing once a
-# second.
-NOTIFIED_BYTES_AT_ONCE: Final = 16 * 1024 * 1024  # 80,000 connections
-NOTIFIED_BYTES_PER_SECOND: Final = 1024 * 1024
-DEAF_SECONDS: Final = 30.0
-DEAF_POLL_SECONDS: Final = 1.0
+DEAF_POLL_SECONDS: Final = 1.0  # between comparisons while nobody listens
 
 _log = get_logger("facade.statement_feed")
 
-OnChange = Callable[[Change], None]
 _Item = TypeVar("_Item")
 
 
@@ -93,25 +73,33 @@ class StatementFeed:
     _on_change: OnChange
     _supervisor: Supervisor = field(factory=Supervisor)
     _clock: Callable[[], float] = _now  # seconds; as `_now` counts
-    _noted: NotedSubjects = field(factory=NotedSubjects, init=False)
-    _notified_pace: Pace = field(init=False)
-    _deaf_until: float | None = field(default=None, init=False)  # as `_now` counts
+    _notifications: Notifications = field(init=False)
     _refusal_lines: RefusalLines = field(factory=lambda: RefusalLines(_now), init=False)
     _restoring: Restoring = field(init=False)
-    _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _intake: RowIntake = field(init=False)
     _last_read: float | None = field(default=None, init=False)  # as `_now` counts
     _rest_until: float = field(default=0.0, init=False)  # as `_now` counts
     excess_rights: str | None = field(default=None, init=False)  # of the login, in words
-    is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
     _machine: FeedMachine = field(factory=FeedMachine, init=False)
+
+    @_notifications.default
+    def _by_the_same_clock(self) -> Notifications:
+        return Notifications(self._clock)
 
     @_restoring.default
     def _from_the_state_folder(self) -> Restoring:
         return Restoring(self._remembering, self._snapshot, self._public_keys, self._refusal_lines)
 
-    @_notified_pace.default
-    def _pace_of_notifications(self) -> Pace:
-        return Pace(NOTIFIED_BYTES_PER_SECOND, NOTIFIED_BYTES_AT_ONCE, _now)
+    @_intake.default
+    def _from_the_database(self) -> RowIntake:
+        return RowIntake(
+            self._public_keys,
+            self._snapshot,
+            self._remembering,
+            self._refusal_lines,
+            self._on_change,
+            partial(self._supervisor.failed, STATEMENTS),
+        )
 
     @property
     def state(self) -> FeedState:
@@ -126,7 +114,12 @@ class StatementFeed:
     @property
     def is_flooded(self) -> bool:
         """Whether nobody listens, because there were too many notifications."""
-        return self._deaf_until is not None
+        return self._notifications.is_flooded
+
+    @property
+    def is_notified(self) -> bool:
+        """Whether LISTEN was accepted."""
+        return self._notifications.is_listening
 
     def age_seconds(self) -> float | None:
         """Return how long ago the database was last read whole; None if it never was."""
@@ -153,8 +146,7 @@ class StatementFeed:
 
     def look_again(self) -> None:
         """Compare everything soon: with other keys, more may be believed."""
-        self._noted.note(EVERYTHING)
-        self._wake.set()
+        self._notifications.note()
 
     async def restore(self) -> None:
         """Take in what the state folder remembers, before the database is asked.
@@ -172,11 +164,7 @@ class StatementFeed:
 
         What does not verify is read from the database soon.
         """
-        await self._restoring.verify_rest(self._look_at)
-
-    def _look_at(self, subject: str) -> None:
-        self._noted.note(subject)
-        self._wake.set()
+        await self._restoring.verify_rest(self._notifications.note)
 
     async def run(self) -> None:
         """Follow the database until cancelled. Every failure is logged, and then it tries again."""
@@ -193,9 +181,11 @@ class StatementFeed:
         was_read = False
         try:
             connection = await connect_database(self._database)
-            connection.add_termination_listener(lambda _: self._wake.set())
+            self._notifications.follow(connection)
             while not connection.is_closed():
-                await self._listen(connection)  # each time: a standby may have been promoted
+                await self._notifications.listen(
+                    connection
+                )  # each time: a standby may have been promoted
                 async with asyncio.timeout(MAX_COMPARISON_SECONDS):
                     await self._compare_all(connection)
                 if not was_read:
@@ -209,44 +199,20 @@ class StatementFeed:
             self._supervisor.failed(STATEMENTS, error)
             self._note_problem(f"the database cannot be read: {type(error).__name__}")
         finally:
-            self.is_notified = False
+            self._notifications.is_listening = False
             if connection is not None:
                 connection.terminate()
         return was_read
-
-    async def _listen(self, connection: asyncpg.Connection) -> None:
-        """Listen; or stop listening, if there were too many notifications."""
-        if self._deaf_until is not None and self._clock() >= self._deaf_until:
-            self._deaf_until = None
-        if self.is_flooded and self.is_notified:
-            self.is_notified = False
-            await connection.remove_listener(CHANNEL, self._notified)
-            _log.warning("too many notifications, polling for a while")
-        if self.is_flooded or self.is_notified:
-            return
-        try:
-            await connection.add_listener(CHANNEL, self._notified)
-        except asyncpg.PostgresError as error:
-            _log.debug("no LISTEN here, polling alone", reason=type(error).__name__)
-        else:
-            self.is_notified = True
-
-    def _notified(self, _connection: object, _pid: int, _channel: str, subject: object) -> None:
-        self._noted.note(subject)
-        self._wake.set()
-        cost = len(str(subject)) + NOTED_COST_BYTES
-        if not self.is_flooded and not self._notified_pace.take_now(cost):
-            self._deaf_until = self._clock() + DEAF_SECONDS
 
     async def _read_pending_until_next_poll(self, connection: asyncpg.Connection) -> None:
         next_poll = time.monotonic() + self._poll_interval
         while not connection.is_closed() and (left := next_poll - time.monotonic()) > 0:
             if self.is_flooded:
-                await self._listen(connection)
+                await self._notifications.listen(connection)
                 rest = self._rest_until - self._clock()  # half of the time at most, here, too
                 await asyncio.sleep(min(self._poll_interval, max(DEAF_POLL_SECONDS, rest)))
                 return
-            if not await is_set_within(self._wake, min(left, HEARTBEAT_SECONDS)):
+            if not await self._notifications.come_within(min(left, HEARTBEAT_SECONDS)):
                 await require_alive(connection)  # nothing was notified, or the connection is gone
             if not await self._read_pending(connection):
                 # Whoever may notify may cause comparisons without end, so they take half of the
@@ -259,11 +225,10 @@ class StatementFeed:
 
         If there is too much, the devices are read, so that a revocation does not wait for the rest.
         """
-        is_too_much, subjects = self._noted.is_too_much, self._noted.take()
+        is_too_much = self._notifications.is_too_much
+        subjects = self._notifications.take()
         if subjects is None:
             return False
-        if not is_too_much:
-            self._wake.clear()
         for batch in _batched(subjects, BATCH_ROWS):
             await self._read(connection, batch)
         return not is_too_much
@@ -271,11 +236,11 @@ class StatementFeed:
     async def _compare_all(self, connection: asyncpg.Connection) -> None:
         """Read every subject's signature, and the rows of those that differ."""
         started, started_milliseconds = self._clock(), int(time.time() * 1000)
-        self._noted.clear()
+        self._notifications.clear()
         self._snapshot.refused_rows.begin_comparison()
         still_differing = 0
         while True:
-            part = await self._compare_signatures(connection, still_differing)
+            part = await compared(connection, self._snapshot, still_differing)
             for batch in _batched(part.differing, BATCH_ROWS):
                 await self._read(connection, [subject for subject, _ in batch])
                 still_differing += sum(self._snapshot.differs(*row) for row in batch)
@@ -293,17 +258,6 @@ class StatementFeed:
         if untold := self._refusal_lines.take_untold():
             _log.warning("more statements refused", count=untold)
 
-    async def _compare_signatures(self, connection: asyncpg.Connection, skip: int) -> "_Compared":
-        """Return which rows differ from what is served, without the first so many of these."""
-        compared = _Compared(self._snapshot, skip)
-        async with aclosing(signature_pages(connection)) as pages:
-            async for page in pages:
-                compared.take(page)
-                if not compared.is_whole:
-                    break
-                await asyncio.sleep(0)  # a page that came without waiting lets others go first
-        return compared
-
     async def _read_absent(self, connection: asyncpg.Connection, present: set[str]) -> None:
         """Read again what was on no page: it is gone, or was written meanwhile."""
         for some in _batched(self._snapshot.subjects(), SUBJECTS_AT_ONCE):
@@ -314,94 +268,12 @@ class StatementFeed:
     async def _read(self, connection: asyncpg.Connection, wanted: Sequence[str]) -> None:
         async with aclosing(found_rows(connection, wanted)) as batches:
             async for found in batches:
-                await self._take_in(found)
-
-    async def _take_in(self, found: FoundRows) -> None:
-        candidates = [*await self._verify(found.rows), *found.refused]
-        changes = list[Change]()
-        try:
-            changes.extend(self._snapshot.apply(candidate) for candidate in candidates)
-            changes.extend(self._snapshot.vanish(subject) for subject in found.absent)
-        finally:  # what was applied takes effect, even if the rest failed
-            await self._keep(changes)
-
-    async def _verify(self, rows: list[StatementRow]) -> list[VerifiedRow | RefusedRow]:
-        highest = highest_generation_at(time.time_ns() // 1_000_000)
-        return await in_access_thread(
-            lambda: [verify_row(row, self._public_keys, highest) for row in rows]
-        )
-
-    async def _keep(self, changes: list[Change]) -> None:
-        """Let changes take effect, write them to the state file, and log them, in this order.
-
-        So whatever the log says is on disk, whenever the process is killed, unless the state folder
-        has a problem, which is said.
-        """
-        changed = [change for change in changes if change.outcome is not RowOutcome.UNCHANGED]
-        for change in changed:
-            self._have_effect(change)
-        if changed:
-            await self._remembering.keep([change.subject for change in changed], None)
-        for change in changed:
-            if change.outcome is RowOutcome.ACCEPTED or self._refusal_lines.may_tell():
-                _log_change(change)
-
-    def _have_effect(self, change: Change) -> None:
-        """Let a change take effect. If that fails, the others still have theirs."""
-        try:
-            self._on_change(change)
-        except Exception as error:  # noqa: BLE001 - one connection that does not close must not keep the next revocation from cutting
-            self._supervisor.failed(STATEMENTS, error)
+                await self._intake.take_in(found)
 
     def _note_problem(self, problem: str) -> None:
         if self._machine.failed(problem):
             _log.warning("database not read", reason=problem)
 
 
-@define(eq=False)
-class _Compared:
-    """What a scan of the signatures has found so far, bounded in bytes."""
-
-    _snapshot: Snapshot
-    _skip: int  # so many rows that differ were read already, and still differ
-    present: set[str] = field(factory=set, init=False)  # of what is known
-    differing: list[tuple[str, bytes | None]] = field(factory=list, init=False)
-    rows: int = field(default=0, init=False)
-    nameless: int = field(default=0, init=False)
-    is_whole: bool = field(default=True, init=False)  # else there is more that differs
-    _bytes: int = field(default=0, init=False)
-
-    def take(self, page: SignaturePage) -> None:
-        """Compare a page."""
-        self.rows += len(page.signatures) + page.nameless
-        self.nameless += page.nameless
-        for row in page.signatures:
-            if self._snapshot.knows(row[0]):
-                self.present.add(row[0])
-            if not self._snapshot.differs(*row):
-                continue
-            if self._skip:
-                self._skip -= 1
-                continue
-            self._bytes += len(row[0].encode()) + DIFFERING_COST_BYTES
-            self.is_whole = self._bytes <= MAX_DIFFERING_BYTES
-            if not self.is_whole:
-                return
-            self.differing.append(row)
-
-
 def _batched(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _log_change(change: Change) -> None:
-    details = {"subject": change.subject, "generation": change.generation}
-    match change.outcome:
-        case RowOutcome.ACCEPTED:
-            _log.info("statement accepted", statement_type=change.statement_type, **details)
-        case RowOutcome.REFUSED:
-            _log.warning("statement refused", reason=change.reason, **details)
-        case RowOutcome.VANISHED:
-            _log.warning("statement vanished, counted as revoked", reason=change.reason, **details)
-        case RowOutcome.UNCHANGED:
-            pass

@@ -6,7 +6,7 @@ from typing import Final
 
 import asyncpg
 
-from facade.approvals.statement_feed import CHANNEL
+from facade.approvals.notifications import CHANNEL
 from facade.approvals.statement_rows import BATCH_BYTES, MAX_PAYLOAD_BYTES, found_rows
 from tests.support.eventually import eventually
 from tests.support.facade_database import FACADE_ROLE, FacadeDatabase

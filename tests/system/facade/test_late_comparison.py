@@ -9,16 +9,15 @@ import pytest
 from attrs import frozen
 
 from facade.approvals.feed_state import FeedState
+from facade.approvals.notifications import (
+    CHANNEL,
+    DEAF_SECONDS,
+    NOTIFIED_BYTES_AT_ONCE,
+)
 from facade.approvals.remembering import Remembering
 from facade.approvals.snapshot import Snapshot
 from facade.approvals.state_file import StateFile
-from facade.approvals.statement_feed import (
-    CHANNEL,
-    DEAF_SECONDS,
-    LATE_SECONDS,
-    NOTIFIED_BYTES_AT_ONCE,
-    StatementFeed,
-)
+from facade.approvals.statement_feed import LATE_SECONDS, StatementFeed
 from shared.keys import key_id
 from shared.postgres.database_url import read_database_url
 from shared.statement import ConnectionApproval
