@@ -63,12 +63,12 @@ async def open_content(
     )
     try:
         beside = {
-            "uses": store.keep_uses,
+            "uses": store.upkeep.keep_uses,
             "rights": rights.keep_looking,
             "rights_written": rights.keep_written,
             "rights_tidying": rights.keep_tidy,
-            "measures": store.keep_measured,
-            "tidying": store.keep_tidy,
+            "measures": store.upkeep.keep_measured,
+            "tidying": store.upkeep.keep_tidy,
             "room": store.keep_spare,
             "ended_rights": ended_rights.keep_ended,
             "scrub": Scrubber(store).scrub,

@@ -5,14 +5,12 @@ bytes (`facade/rights`). Several processes may do everything here at once.
 Methods without `async` block for some microseconds, unless they say that they block.
 """
 
-import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 from weakref import WeakValueDictionary
 
 from attrs import define, field
@@ -36,21 +34,15 @@ from facade.store.layout import Layout
 from facade.store.partials import Partials
 from facade.store.piece_checksums import PieceChecksums
 from facade.store.quarantine import Quarantine
-from facade.store.reconcile import folders, reconcile
 from facade.store.room_queue import RoomQueue, nothing_to_look_at
 from facade.store.shared_pieces import BlobReaders, RecentReads
 from facade.store.stored_blob import RottenBlobError, StoredBlob, StoredFile
+from facade.store.upkeep import StoreUpkeep
 from facade.store.uses import Uses
-from shared.jitter import jittered
 from shared.oci import Digest
 from shared.structured_log import get_logger
 
 __all__ = ["Asker", "BlobStore", "CacheFolderError", "NoRoomError"]
-
-USES_WRITTEN_EVERY_SECONDS: Final = 5.0
-MEASURED_EVERY_SECONDS: Final = 10.0  # more often than it is scraped
-SHRUNK_AT_ONCE: Final = 16  # times a MiB that the index gives back then
-TIDIED_EVERY_SECONDS: Final = 6 * 3600.0  # jittered; reads every folder of the store
 
 _log = get_logger("facade.store")
 
@@ -68,10 +60,9 @@ class BlobStore:
     catalogue: Catalogue
     metrics: StoreMetrics
     _room: RoomQueue
-    _partials: Partials
     _quarantine: Quarantine
     _uses: Uses
-    _evictor: Evictor
+    upkeep: StoreUpkeep
     _checksums: WeakValueDictionary[Digest, PieceChecksums] = field(
         factory=WeakValueDictionary, init=False
     )
@@ -95,11 +86,10 @@ class BlobStore:
             uses = Uses(catalogue)
             evictor = Evictor(layout, catalogue, partials, quarantine, uses, max_bytes, metrics)
             room = RoomQueue(layout.evictor_lock, evictor, index)
-            store = cls(
-                layout, index, catalogue, metrics, room, partials, quarantine, uses, evictor
-            )
+            upkeep = StoreUpkeep(layout, index, catalogue, partials, quarantine, uses, evictor)
+            store = cls(layout, index, catalogue, metrics, room, quarantine, uses, upkeep)
             metrics.limit.set(max_bytes)
-            store.tidy()
+            upkeep.tidy()
         except (IndexFailedError, IndexInUseError) as error:
             raise CacheFolderError(f"FACADE_CACHE_DIR cannot be used: {error}") from error
         except OSError as error:
@@ -110,7 +100,7 @@ class BlobStore:
 
     def close(self) -> None:
         """Write what was used, and close the index. Blocks."""
-        self.write_uses()
+        self.upkeep.write_uses()
         self.index.close()
 
     async def open_blob(self, digest: Digest) -> StoredBlob | None:
@@ -284,60 +274,6 @@ class BlobStore:
     async def keep_spare(self) -> None:
         """Make room ahead of what comes next, until cancelled."""
         await self._room.keep_spare()
-
-    async def keep_uses(self) -> None:
-        """Write what is used, every few seconds, until cancelled."""
-        while True:
-            await asyncio.sleep(USES_WRITTEN_EVERY_SECONDS)
-            await in_store_thread(self.write_uses)
-
-    async def keep_measured(self) -> None:
-        """Show how full the store is, every few seconds, until cancelled.
-
-        So a scrape never waits for a disk, and a disk that hangs is not asked again and again.
-        """
-        while True:
-            try:
-                await in_store_thread(self.measure)
-            except OSError as error:
-                _log.warning("store not measured", reason=type(error).__name__)
-            await asyncio.sleep(MEASURED_EVERY_SECONDS)
-
-    def measure(self) -> None:
-        """Show how full the store is. Blocks; raises `OSError`."""
-        self._evictor.measure()
-
-    def write_uses(self) -> None:
-        """Write what was used since the last time. Blocks."""
-        self._uses.write()
-        for _ in range(SHRUNK_AT_ONCE):
-            if not self.index.shrink():
-                break
-
-    async def keep_tidy(self) -> None:
-        """Forget what was abandoned, every few hours, until cancelled."""
-        while True:
-            await asyncio.sleep(jittered(TIDIED_EVERY_SECONDS))
-            try:
-                for step in self._steps():  # other work of the store goes on in between
-                    await in_store_thread(step)
-            except OSError as error:
-                _log.warning("store not tidied", reason=type(error).__name__)
-
-    def tidy(self) -> None:
-        """Make the catalogue agree with the files, and forget what was abandoned.
-
-        Blocks; raises `OSError`.
-        """
-        for step in self._steps():
-            step()
-
-    def _steps(self) -> Iterator[Callable[[], None]]:
-        """Yield what tidying consists of. Each blocks, and raises `OSError`."""
-        for folder in folders():
-            yield partial(reconcile, self.layout, self.catalogue, folder)
-        yield self._partials.drop_abandoned
-        yield self._quarantine.trim
 
 
 def _end_commit(ingest: OwnedIngest, folder: Path) -> None:

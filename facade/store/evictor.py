@@ -1,8 +1,8 @@
-"""Makes room a slice at a time: the least recently used blobs go first, and none that is open.
+"""Keeps the store within its quota: claims what is free, and has blobs evicted if more is needed.
 
-Only one caller on the machine runs this at a time (`room_queue`), so nothing here takes long. At
-most one batch of blobs is evicted, in one transaction and with one log line, and what that frees is
-claimed at once, before others have their turn. If a store exceeds its quota because somebody
+Only one caller on the machine runs this at a time (`room_queue`), so nothing here takes long. Room
+is made a slice at a time: at most one batch of blobs is evicted (`eviction`), and what that frees
+is claimed at once, before others have their turn. If a store exceeds its quota because somebody
 lowered it, it grants no more than it evicts; the excess is evicted in the background.
 
 These count toward the quota: complete blobs (if there are very many, their files, too), arrivals
@@ -10,33 +10,24 @@ with the room that was made for them so far, what dead owners left, what rotted,
 has grown beyond what a quota is rounded to. `shares` says what a connection may not displace.
 """
 
-import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
 from attrs import define, field, frozen
 
 from facade.errors import StoreFailedError
 from facade.metrics.store_metrics import StoreMetrics, StoreState, WhyEvicted
-from facade.store.catalogue import FILE_BYTES, FREE_FILES, Catalogue, InUseByOthers, StoredSize
+from facade.store.catalogue import Catalogue, InUseByOthers
 from facade.store.claim_count import ClaimCount
-from facade.store.failing_sector import is_bad_place
-from facade.store.file_lock import lock_exclusively
+from facade.store.eviction import Eviction
 from facade.store.index_file import size_of
-from facade.store.inode import is_file_at
 from facade.store.layout import Layout
 from facade.store.partials import RESUMED_WITHIN_SECONDS, Claim, Partials
 from facade.store.quarantine import Quarantine
-from facade.store.shares import Shares, holds_for, is_within_share
+from facade.store.shares import Shares, is_within_share
 from facade.store.uses import Uses
-from shared.oci import Digest
-from shared.own_files import open_own
-from shared.structured_log import get_logger
 
-EVICTION_BATCH: Final = 256  # blobs in a slice, some 20 ms
-MAX_BAD_PLACES: Final = 16  # blobs that cannot be removed; if there are more, the disk fails
 FREE_INDEX_BYTES: Final = 64 * 1024 * 1024  # of some 200,000 rights; beyond it counts
 # Once somebody had to wait for an eviction, it goes on until so much is free, so that the next
 # arrival does not wait. A store that would spare less than `MIN_SPARE_BYTES` makes room only when
@@ -44,9 +35,6 @@ FREE_INDEX_BYTES: Final = 64 * 1024 * 1024  # of some 200,000 rights; beyond it 
 SPARE_SHARE: Final = 1 / 64
 MIN_SPARE_BYTES: Final = 4 * 1024 * 1024
 MAX_SPARE_BYTES: Final = 256 * 1024 * 1024
-_FEW, _MANY = 64, 1024  # candidates that the index is asked for at once: many where that takes long
-
-_log = get_logger("facade.store")
 
 
 class NoRoomError(StoreFailedError):
@@ -83,16 +71,6 @@ class Slice:
     was_short: bool  # not everything that was wanted was free before
 
 
-@define
-class _Order:
-    """What is evicted next, as the index said a moment ago."""
-
-    spared: str | None = None  # the connection that asks, for which blobs of others are spared
-    candidates: list[StoredSize] = field(factory=list)  # the last one first
-    until: float = float("-inf")  # monotonic
-    is_slow: bool = False  # whether the index took long for it
-
-
 @define(eq=False)
 class Evictor:
     """Keeps the store within its quota. Everything blocks, and runs once at a time."""
@@ -106,7 +84,7 @@ class Evictor:
     _metrics: StoreMetrics = field(factory=StoreMetrics.of_nobody)
     _count: ClaimCount = field()
     _shares: Shares = field(init=False)
-    _order: _Order = field(factory=_Order, init=False)
+    _eviction: Eviction = field(init=False)
 
     @_count.default
     def _count_of_partials(self) -> ClaimCount:
@@ -115,6 +93,10 @@ class Evictor:
     @_shares.default
     def _shares_of_catalogue(self) -> Shares:
         return Shares(self._catalogue)
+
+    @_eviction.default
+    def _eviction_of_stored_blobs(self) -> Eviction:
+        return Eviction(self._layout, self._catalogue, self._metrics)
 
     def admit(self, whole: int, first: int, claim: Callable[[int], None], asker: Asker) -> None:
         """Claim room for what begins to arrive. Nothing is evicted yet.
@@ -169,7 +151,7 @@ class Evictor:
         capacity = stored + self._fixed_bytes(claims)  # the disk has no more
         spared = self._shares.spared(asker.access_key, 0, claims, capacity)
         if freed < length:
-            blobs, evicted = self._evict(length - freed, spared, WhyEvicted.DISK)
+            blobs, evicted = self._eviction.evict(length - freed, spared, WhyEvicted.DISK)
             freed += evicted
             if not blobs:
                 freed += self._partials.drop_left(length - freed, older_than=0.0)
@@ -193,7 +175,7 @@ class Evictor:
         self._uses.write()
         ahead = max(excess, wanted_free)  # with what is free already
         spared = self._shares.spared(asker.access_key, ahead, claims, self._max_bytes)
-        blobs, _ = self._evict(excess, spared, WhyEvicted.AHEAD)
+        blobs, _ = self._eviction.evict(excess, spared, WhyEvicted.AHEAD)
         return blobs > 0
 
     def _surely_has_room(self, whole: int, first: int, asker: Asker) -> bool:
@@ -245,7 +227,7 @@ class Evictor:
         if missing.most > missing.least:
             spared, evictable = self._evictable(asker, wanted.most, claims, stored)
             if missing.most <= evictable:
-                blobs, freed = self._evict(missing.most, spared, WhyEvicted.ROOM)
+                blobs, freed = self._eviction.evict(missing.most, spared, WhyEvicted.ROOM)
                 if blobs:
                     return freed
         spared, evictable = self._evictable(asker, wanted.least, claims, stored)
@@ -254,7 +236,7 @@ class Evictor:
             dropped = self._partials.drop_left(missing.least - evictable, older_than=0.0)
         if missing.least > evictable + dropped:
             raise NoRoomError  # before anything is evicted in vain
-        blobs, freed = self._evict(missing.least - dropped, spared, WhyEvicted.ROOM)
+        blobs, freed = self._eviction.evict(missing.least - dropped, spared, WhyEvicted.ROOM)
         if not blobs:
             freed = self._partials.drop_left(missing.least - dropped, older_than=0.0)
         if not blobs and not freed + dropped:
@@ -270,88 +252,6 @@ class Evictor:
         """
         spared = self._shares.spared(asker.access_key, length, claims, self._max_bytes)
         return spared, stored - (self._shares.of_others(spared) if spared else 0)
-
-    def _evict(self, excess: int, spared: InUseByOthers | None, why: WhyEvicted) -> tuple[int, int]:
-        """Evict until so many bytes are free, a batch is evicted, or nothing more may be.
-
-        Return how many blobs went, and the bytes that this freed.
-        """
-        left, gone, bad = self._catalogue.stored_blobs(), list[Digest](), 0
-        freed, candidates = 0, self._candidates(spared)
-        try:
-            while freed < excess and len(gone) < EVICTION_BATCH:
-                candidate = next(candidates, None)
-                if candidate is None:
-                    break
-                try:
-                    is_removed = self._remove_unused(candidate.digest)
-                except OSError as error:
-                    bad += 1
-                    if not is_bad_place(error) or bad > MAX_BAD_PLACES:
-                        raise
-                    reason = type(error).__name__
-                    _log.error("not evicted", digest=candidate.digest, reason=reason)
-                    continue  # others may go instead; whoever reads it puts it aside
-                if is_removed:
-                    freed += candidate.size + (FILE_BYTES if left - len(gone) > FREE_FILES else 0)
-                    gone.append(candidate.digest)
-        finally:
-            if gone:  # also if the disk failed in the middle
-                freed = self._catalogue.evicted(gone)
-                self._metrics.evicted.labels(why).inc(freed)
-                _log.info("blobs evicted", count=len(gone), bytes=freed)
-        return len(gone), freed
-
-    def _candidates(self, spared: InUseByOthers | None) -> Iterator[StoredSize]:
-        """Yield what may be evicted, in order, each once."""
-        seen = set[Digest]()
-        while True:
-            order = self._order_now(spared, len(seen))
-            count = len(seen)
-            while order.candidates:
-                candidate = order.candidates.pop()
-                if candidate.digest not in seen:
-                    seen.add(candidate.digest)
-                    yield candidate
-            if len(seen) == count:
-                return
-
-    def _order_now(self, spared: InUseByOthers | None, seen: int) -> _Order:
-        """Return the order as it is now.
-
-        What others use is skipped row by row. If that took long a moment ago, the order of then is
-        used, as far as it is known.
-        """
-        now, key = time.monotonic(), spared.access_key if spared else None
-        order = self._order
-        if order.spared != key or order.until <= now or not order.candidates:
-            limit = seen + (_MANY if order.is_slow or seen else _FEW)
-            candidates = self._catalogue.least_used(limit, spared)[::-1]
-            took = time.monotonic() - now
-            holds = holds_for(took) if spared and len(candidates) == limit else 0.0
-            order = self._order = _Order(key, candidates, now + took + holds, is_slow=holds > 0)
-        return order
-
-    def _remove_unused(self, digest: Digest) -> bool:
-        """Remove a blob's files, unless somebody has it open, or is just keeping it again."""
-        path = self._layout.blob(digest)
-        try:
-            descriptor = open_own(path, os.O_RDWR)
-        except FileNotFoundError:
-            return True  # a crash left it noted; nobody is moving one there now
-        try:
-            if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
-                return False
-            path.unlink(missing_ok=True)
-            # In this order: a crash in between leaves no blob without its checksums.
-            with suppress(OSError):  # without their blob they are tidied away
-                if not path.exists():
-                    self._layout.checksums(digest).unlink(missing_ok=True)
-        except FileNotFoundError:
-            return False
-        finally:
-            os.close(descriptor)
-        return True
 
     def measure(self) -> None:
         """Show what takes the quota, by state. It runs beside other work, and nobody waits for it.

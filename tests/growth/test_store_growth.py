@@ -12,7 +12,8 @@ import pytest
 from facade.loop.thread_work import STORE_THREADS, in_store_thread
 from facade.store import evictor, room_queue
 from facade.store.catalogue import FILE_BYTES
-from facade.store.evictor import EVICTION_BATCH, NOBODY_IN_PARTICULAR, Wanted, spare_bytes
+from facade.store.eviction import EVICTION_BATCH
+from facade.store.evictor import NOBODY_IN_PARTICULAR, Wanted, spare_bytes
 from facade.store.file_lock import lock_exclusively
 from shared.oci import Digest
 from tests.growth.measured import Growth, Sizes

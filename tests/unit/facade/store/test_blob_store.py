@@ -86,7 +86,7 @@ async def test_what_was_used_again_outlives_what_was_asked_once(store: BlobStore
     blob = await store.open_blob(used.digest)
     assert blob is not None
     blob.close()
-    store.write_uses()
+    store.upkeep.write_uses()
     for letter in "bcdef":
         await put(store, content(letter))
     assert store.has(used.digest)

@@ -230,7 +230,7 @@ def test_what_was_abandoned_is_deleted(store: BlobStore) -> None:
     for letter in "ac":
         age(store.layout.flight(key_of(content(letter))) / "data", ABANDONED_SECONDS + 1)
     age(empty, ABANDONED_SECONDS + 1)
-    store.tidy()
+    store.upkeep.tidy()
     assert partials(store) == 2
     assert not empty.exists()
     assert arriving.size == 4000

@@ -94,7 +94,7 @@ async def test_what_was_verified_lately_is_not_due(
     """A new blob was verified as it came; one that a restart found was not, who knows when."""
     new, found = await keep(store, content(1)), await keep(store, content(2))
     store.catalogue.removed(found)
-    store.tidy()
+    store.upkeep.tidy()
     assert await Scrubber(store, AT_ONCE).scrub_due()
     assert counted(counters, "facade_store_scrubbed_bytes") == len(content(2))
     assert store.has(new)

@@ -33,7 +33,7 @@ class Scene:
 
     def states(self) -> dict[str, float]:
         """Return what takes how much, when it was measured now."""
-        self.store.measure()
+        self.store.upkeep.measure()
         shown = {each.value: self.value("facade_store_bytes", state=each) for each in StoreState}
         return {state: count for state, count in shown.items() if count}
 
@@ -77,24 +77,24 @@ async def test_what_was_evicted_is_counted_by_what_it_went_for(scene: Scene) -> 
 async def test_the_oldest_use_is_that_of_the_blob_that_goes_next(scene: Scene) -> None:
     """Used again or not; without a blob there is none."""
     name = "facade_store_oldest_use_timestamp_seconds"
-    scene.store.measure()
+    scene.store.upkeep.measure()
     assert math.isnan(scene.value(name))
     began = time.time()
     first = await keep(scene.store, content("a"))
     between = time.time()
     await keep(scene.store, content("b"))
-    scene.store.measure()
+    scene.store.upkeep.measure()
     assert began <= scene.value(name) <= between
     scene.store.note_use(first)
-    scene.store.write_uses()
-    scene.store.measure()
+    scene.store.upkeep.write_uses()
+    scene.store.upkeep.measure()
     assert scene.value(name) >= between
 
 
 async def test_it_is_measured_by_itself(scene: Scene) -> None:
     """Whoever scrapes waits for no disk."""
     await keep(scene.store, content("a"))
-    measuring = asyncio.create_task(scene.store.keep_measured())
+    measuring = asyncio.create_task(scene.store.upkeep.keep_measured())
     await eventually(lambda: scene.value("facade_store_bytes", state="stored") == len(content("a")))
     measuring.cancel()
     with suppress(asyncio.CancelledError):
