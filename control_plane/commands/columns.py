@@ -5,8 +5,8 @@ the last to the first; an id never is. Widths are counted in a terminal's cells:
 takes two, and a combining accent none.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import click
 from attrs import define, field, frozen
@@ -76,6 +76,16 @@ class Table:
 def problem_colour(cell: str) -> str | None:
     """Return the colour of a problem."""
     return None if cell == NOTHING else "red"
+
+
+PROBLEM: Final = Column("PROBLEM", least=12, colour=problem_colour)
+
+
+def with_problem(
+    columns: tuple[Column, ...], views: Sequence[Mapping[str, Any]]
+) -> tuple[Column, ...]:
+    """Return the columns, and one for problems if any of the API's views has one."""
+    return (*columns, PROBLEM) if any(view["problem"] for view in views) else columns
 
 
 def one_line(text: str) -> str:

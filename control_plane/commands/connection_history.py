@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from control_plane.commands.api_client import ApiClient, Json
-from control_plane.commands.columns import Column, problem_colour
+from control_plane.commands.columns import PROBLEM, Column
 from control_plane.commands.connection_options import connection_name
 from control_plane.commands.named_connection import named_connection
 from control_plane.commands.printing import ListPrinter, print_items, wide
@@ -25,7 +25,6 @@ _NARROW: Final = (
     Column("CHANGED", least=20),
 )
 _WIDE: Final = (*_NARROW, Column("SAID"))
-_PROBLEM: Final = Column("PROBLEM", least=12, colour=problem_colour)
 
 
 @click.command(
@@ -73,7 +72,7 @@ def _print(items: Sequence[Json], printer: ListPrinter) -> None:
     acts = [shown_act(item) for item in items]
     columns = _WIDE if printer.wide else _NARROW
     if any(act.problem for act in acts):
-        columns = (*columns, _PROBLEM)
+        columns = (*columns, PROBLEM)
     printer.print(columns, [*_rows(acts, columns)])
 
 

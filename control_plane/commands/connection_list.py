@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from control_plane.commands.api_client import ItemsPage, Json
-from control_plane.commands.columns import Column, lines, problem_colour
+from control_plane.commands.columns import Column, lines, with_problem
 from control_plane.commands.printing import ListPrinter, terminal_width
 from control_plane.commands.short_ids import short_ids
 
 _REGISTRY: Final = Column("REGISTRY", least=16)
 _AS: Final = Column("AS", least=4)  # the longest usual hosts (ECR's) leave no more room
-_PROBLEM: Final = Column("PROBLEM", least=12, colour=problem_colour)
 _COLOURS: Final = {
     "approved": "green",
     "pending": "yellow",
@@ -44,7 +43,7 @@ async def print_connections(pages: AsyncIterator[ItemsPage], printer: ListPrinte
     """
     wide = printer.wide
     async for page in pages:
-        columns = _with_problem(_WIDE if wide else _NARROW, page.items)
+        columns = with_problem(_WIDE if wide else _NARROW, page.items)
         whole_ids = wide or not page.is_whole
         printer.print(columns, [*_rows(page.items, columns, whole_ids=whole_ids)])
 
@@ -56,7 +55,7 @@ async def one_page(views: list[Json]) -> AsyncIterator[ItemsPage]:
 
 def candidate_lines(views: Sequence[Json]) -> Iterator[str]:
     """Yield a line for each connection that a name may mean, with its whole id."""
-    columns = _with_problem(_NARROW, views)
+    columns = with_problem(_NARROW, views)
     return lines(columns, _rows(views, columns, whole_ids=True), terminal_width())
 
 
@@ -98,10 +97,6 @@ def _status(view: Json) -> str:
 
 def _own_status(view: Json) -> str:
     return str(view["status"]) if is_served(view) else "not served"
-
-
-def _with_problem(columns: tuple[Column, ...], views: Sequence[Json]) -> tuple[Column, ...]:
-    return (*columns, _PROBLEM) if any(view["problem"] for view in views) else columns
 
 
 def _rows(

@@ -16,7 +16,6 @@ from control_plane.serving.config import ClientSettings
 from shared.environment import ConfigurationError
 from shared.secret import Secret
 
-AGAIN: Final = "`control-plane login` logs you in again"
 ENDING_SECONDS: Final = 30.0  # an access token that ends so soon is renewed first
 
 

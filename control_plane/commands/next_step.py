@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from control_plane.commands.kept_login import AGAIN
+from control_plane.commands.saved_login import LOGS_IN_AGAIN
 
 _LISTS: Final = {
     "connections": "`control-plane connections list --all` shows those that there are",
@@ -29,7 +29,7 @@ def next_step(
         else f"try again in {retry_after_seconds} s"
     )
     steps: dict[int, str | None] = {
-        HTTPStatus.UNAUTHORIZED: AGAIN if is_login else _LET_IN_AGAIN,
+        HTTPStatus.UNAUTHORIZED: LOGS_IN_AGAIN if is_login else _LET_IN_AGAIN,
         HTTPStatus.FORBIDDEN: (
             "an operator of that role can do it; `control-plane operators list` shows who that is"
         ),

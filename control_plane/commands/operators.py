@@ -9,7 +9,7 @@ import click
 
 from control_plane.clock import now
 from control_plane.commands.certainty import require_certainty, yes_option
-from control_plane.commands.columns import Column, problem_colour
+from control_plane.commands.columns import PROBLEM, Column
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.printing import ListPrinter, print_document, print_value, wide
 from control_plane.commands.running import (
@@ -234,7 +234,7 @@ def _print_operators(views: Sequence[Mapping[str, str | None]], printer: ListPri
     if printer.wide and any(view["person"] for view in views):
         columns["person"] = Column("PERSON", least=12)
     if any(view["problem"] for view in views):
-        columns["problem"] = Column("PROBLEM", least=12, colour=problem_colour)
+        columns["problem"] = PROBLEM
     printer.print([*columns.values()], [[view[name] for name in columns] for view in views])
 
 

@@ -13,9 +13,8 @@ from typing import Final
 import orjson
 from attrs import evolve, field, frozen
 
-from control_plane.commands.kept_login import AGAIN
 from control_plane.commands.loopback import LoopbackPage
-from control_plane.commands.saved_login import SavedLogin
+from control_plane.commands.saved_login import LOGS_IN_AGAIN, SavedLogin
 from control_plane.errors import ControlPlaneError
 from control_plane.serving.config import ClientSettings
 from control_plane.single_sign_on.authorization import (
@@ -154,7 +153,7 @@ class ProviderLogin:
     async def renewed(self, login: SavedLogin) -> SavedLogin:
         """Return a login with a new access token; raise `ProviderLoginError`."""
         if login.refresh_token is None:
-            raise ProviderLoginError(f"your login has ended: {AGAIN}")
+            raise ProviderLoginError(f"your login has ended: {LOGS_IN_AGAIN}")
         form = {
             "grant_type": "refresh_token",
             "refresh_token": login.refresh_token.reveal_text(),
@@ -165,10 +164,12 @@ class ProviderLogin:
             with _in_words(self.metadata.issuer):
                 renewed = await self._exchange(form)
         except ProviderLoginError as error:
-            raise ProviderLoginError(f"your login was not renewed: {error}; {AGAIN}") from None
+            raise ProviderLoginError(
+                f"your login was not renewed: {error}; {LOGS_IN_AGAIN}"
+            ) from None
         if _subject(renewed) != _subject(login):
             raise ProviderLoginError(
-                f"the provider renewed the login of somebody else than yours: {AGAIN}"
+                f"the provider renewed the login of somebody else than yours: {LOGS_IN_AGAIN}"
             )
         return evolve(renewed, refresh_token=renewed.refresh_token or login.refresh_token)
 

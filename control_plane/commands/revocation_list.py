@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from control_plane.commands.api_client import ItemsPage, Json
-from control_plane.commands.columns import Column, lines, problem_colour
+from control_plane.commands.columns import Column, lines, with_problem
 from control_plane.commands.printing import ListPrinter, terminal_width
 from control_plane.commands.short_ids import short_ids
 
@@ -13,7 +13,6 @@ SERIAL_PREFIX: Final = "serial:"  # no device's id has a colon in this place
 _ISSUER: Final = Column("ISSUER", least=12)
 _NARROW: Final = (Column("ID"), Column("DEVICE", least=24), Column("REVOKED BY"))
 _WIDE: Final = (*_NARROW, Column("REVOKED"), _ISSUER, Column("REASON"))
-_PROBLEM: Final = Column("PROBLEM", least=12, colour=problem_colour)
 
 
 async def print_revocations(
@@ -33,24 +32,20 @@ def print_revocation_rows(views: Sequence[Json], printer: ListPrinter, *, whole_
     """Print one line a revocation."""
     names = [name_of(view) for view in views]
     told_apart = (*_NARROW, _ISSUER) if len(set(names)) < len(names) else _NARROW
-    columns = _with_problem(_WIDE if printer.wide else told_apart, views)
+    columns = with_problem(_WIDE if printer.wide else told_apart, views)
     whole = whole_ids or printer.wide
     printer.print(columns, [*_rows(views, columns, whole_ids=whole)])
 
 
 def candidate_lines(views: Sequence[Json]) -> Iterator[str]:
     """Yield a line for each revocation that a name may mean, with its whole id."""
-    columns = _with_problem((*_NARROW, _ISSUER), views)
+    columns = with_problem((*_NARROW, _ISSUER), views)
     return lines(columns, _rows(views, columns, whole_ids=True), terminal_width())
 
 
 def name_of(view: Json) -> str:
     """Return the device or the certificate, as it is typed."""
     return view["device"] or f"{SERIAL_PREFIX}{view['serial']}"
-
-
-def _with_problem(columns: tuple[Column, ...], views: Sequence[Json]) -> tuple[Column, ...]:
-    return (*columns, _PROBLEM) if any(view["problem"] for view in views) else columns
 
 
 def _rows(

@@ -22,6 +22,7 @@ from shared.bounded_file import TooLongFileError, read_bounded
 from shared.secret import Secret
 
 SERVICE: Final = "registry-control-plane"  # under which the keyring lists it
+LOGS_IN_AGAIN: Final = "`control-plane login` logs you in again"
 MAX_LOGIN_BYTES: Final = 256 * 1024  # several control planes; each login has up to 40 KiB
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
