@@ -1,6 +1,6 @@
 """Hashes and writes what arrives, in a thread, while more of it comes.
 
-A hop to a thread for every chunk took 7 CPU seconds a GiB (docs/decisions/pulls.md). So chunks are
+A hop to a thread for every chunk took 7 CPU seconds a GiB (docs/decisions/arrivals.md). So they are
 gathered, but for no longer than a device would notice: the first read of a socket is written at
 once, because a device waits for its first byte, and then more each time. It holds twice its share
 of the `GatherBudget` at most; then `put` waits.

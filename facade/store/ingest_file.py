@@ -46,7 +46,7 @@ _OF_ATTEMPT: Final = (PROOF, ANNOUNCEMENT, CHECKSUMS, WANTED, MARKED, *_MARKS)
 UNKNOWN: Final = "?"
 NOBODY: Final = "-"
 # Read at a time to be hashed. A larger block is mapped anew each time, with a page fault for every
-# 4 KiB of it (docs/decisions/pulls.md).
+# 4 KiB of it (docs/decisions/arrivals.md).
 REHASH_BYTES: Final = 1024 * 1024
 
 

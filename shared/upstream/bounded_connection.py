@@ -8,7 +8,7 @@ bound ends the connection, with `TooMuchFramingError` for whoever waits for the 
 body. Bytes behind a whole answer are thrown away, and the connection with them.
 
 A body whose length is known goes past aiohttp's parser to whoever reads it: the parser would copy
-it, and be called once more for each time that reading goes on (docs/decisions/pulls.md). Its answer
+it, and be called again each time that reading goes on (docs/decisions/arrivals.md). Its answer
 has no other use for that parser: the next request makes its own.
 """
 
