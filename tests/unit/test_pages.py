@@ -20,6 +20,7 @@ _FILE = re.compile(r"`(?P<path>(?:facade|control_plane|shared|tests|deploy|docs)
 _OWN = re.compile(r"`(?P<path>[\w.-]+/(?:[\w.-]+/)*[\w.-]*\.(?:py|sql|md|json)|[a-z_]+\.py)`")
 _ROOMS = {
     "docs/architecture.md": ("facade", "control_plane"),
+    "docs/bytes.md": ("facade",),
     "docs/facade.md": ("facade",),
     "docs/control-plane.md": ("control_plane",),
     "facade/README.md": ("facade",),
