@@ -96,6 +96,11 @@ class WebhookPosition:
         return evolve(self, gaps=tuple(each for each in self.gaps if each != gap))
 
 
+def gap_at(sequence: int, reason: GapReason) -> EventGap:
+    """Return the gap of one entry."""
+    return EventGap(sequence - 1, sequence, reason)
+
+
 def sign_position(position: WebhookPosition, signer: Signer) -> StoredStatement:
     """Return a position as it is stored."""
     return signer.sign_record(TYPE_OFF if position.off else TYPE, to_json(position))

@@ -15,7 +15,7 @@ from control_plane.webhooks.delivery import Delivery
 from control_plane.webhooks.event import EventKind
 from control_plane.webhooks.lanes import Lanes
 from control_plane.webhooks.payload import event_of_problem
-from control_plane.webhooks.target_sender import SendingMeans
+from control_plane.webhooks.sending_means import SendingMeans
 from control_plane.webhooks.waiting_event import ProblemNotice
 from control_plane.webhooks.webhook_target import WebhookTarget
 from shared.structured_log import get_logger

@@ -18,8 +18,9 @@ from control_plane.proof.audit_chain import AuditChain
 from control_plane.troubles import ControlPlanePart, Trouble
 from control_plane.webhooks.problem_sender import ProblemSender
 from control_plane.webhooks.sender_lease import BEAT_SECONDS, SenderLease
+from control_plane.webhooks.sending_means import SendingMeans
 from control_plane.webhooks.standing import TRIES_BEFORE_STOP, Standing
-from control_plane.webhooks.target_sender import SendingMeans, TargetSender
+from control_plane.webhooks.target_sender import TargetSender
 from control_plane.webhooks.targets_file import SETTING, TargetsFile
 from control_plane.webhooks.webhook_metrics import WebhookMetrics
 from control_plane.webhooks.webhook_store import fetch_beat, release, write_claim
