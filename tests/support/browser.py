@@ -14,14 +14,15 @@ from typing import Any, Final, Literal, TypeVar
 
 import uvloop
 from attrs import frozen
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from deploy.dev.debian import DEV
 from tests.support.control_plane import ControlPlane
+from tests.support.eventually import PATIENCE_SECONDS
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
 AXE: Final = DEV / "node" / "node_modules" / "axe-core" / "axe.min.js"
-PATIENCE_MILLISECONDS: Final = 30_000
+PATIENCE_MILLISECONDS: Final = int(PATIENCE_SECONDS * 1000)
 MAX_PAGE_BYTES: Final = 100 * 1024  # of a page with everything that it loads
 PRESENT_SECTION_ENDS: Final = (
     "document.querySelector('nav.sections [aria-current]')?.getBoundingClientRect().right ?? 0"
@@ -84,7 +85,23 @@ def signed_in(browser: Browser, plane: ControlPlane, name: str, **settings: Any)
 def sign_in(page: Page, token: str) -> None:
     """Fill in the sign-in page that is shown, and send it."""
     page.get_by_label("Operator token").fill(token)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    follow(page.get_by_role("button", name="Sign in", exact=True))
+
+
+def follow(control: Locator) -> None:
+    """Click what leads to a page, and return once all of that page is there.
+
+    A click returns with a page's first bytes. `expect` waits for the others; what reads a page at
+    once (`count`, `all_inner_texts`, `evaluate`) does not.
+    """
+    with control.page.expect_navigation():
+        control.click()
+
+
+def content_of(page: Page) -> str:
+    """Return a page as HTML, once all of it is there."""
+    page.wait_for_load_state()
+    return page.content()
 
 
 def meanwhile(call: Coroutine[Any, Any, _Result]) -> _Result:
@@ -99,7 +116,8 @@ def meanwhile(call: Coroutine[Any, Any, _Result]) -> _Result:
 
 
 def require_accessible(page: Page) -> None:
-    """Require that axe finds nothing wrong with the page as it is now."""
+    """Require that axe finds nothing wrong with the page as it is now, once all of it is there."""
+    page.wait_for_load_state()
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run({resultTypes: ['violations']})")

@@ -6,6 +6,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from deploy.dev.device_ca import CertificateAuthority
 from tests.support.browser import (
+    content_of,
     meanwhile,
     require_accessible,
     require_presentable,
@@ -32,7 +33,8 @@ def open_review(page: Page, view: Json) -> None:
 
 
 def line(page: Page, label: str) -> list[str]:
-    """Return the cells of a line."""
+    """Return the cells of a line, once the whole page is there."""
+    page.wait_for_load_state()
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=label))
     return [text.strip() for text in row.get_by_role("cell").all_inner_texts()]
 
@@ -78,7 +80,7 @@ def test_the_queue_leads_to_the_review_and_the_review_to_an_approval(
         expect(page.get_by_label("The fingerprint's words").get_by_role("listitem")).to_have_count(
             12
         )
-        assert CANARY not in page.content()
+        assert CANARY not in content_of(page)
         require_presentable(page)
         approve(page)
         expect(page.get_by_role("status")).to_contain_text("It is approved")
@@ -174,4 +176,4 @@ def test_what_others_stored_is_text(browser: Browser, empty_plane: ControlPlane,
             page.goto(address)
             expect(page.get_by_text(MARKUP).first).to_be_visible()
             assert page.locator("main img").count() == 0
-            assert CANARY not in page.content()
+            assert CANARY not in content_of(page)

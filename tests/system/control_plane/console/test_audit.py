@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import meanwhile, require_presentable, signed_in, visitor
+from tests.support.browser import follow, meanwhile, require_presentable, signed_in, visitor
 from tests.support.control_plane import ControlPlane
 
 MARKUP = '<img src=x onerror="document.title=1">'
@@ -53,7 +53,7 @@ def test_older_entries_are_a_page_further_on(browser: Browser, plane: ControlPla
     with signed_in(browser, plane, "eve") as page:
         page.goto("/console/audit?about=device/spiffe://a.example/")
         first = page.locator("tbody tr th").all_inner_texts()
-        page.get_by_role("link", name="Older", exact=True).click()
+        follow(page.get_by_role("link", name="Older", exact=True))
         second = page.locator("tbody tr th").all_inner_texts()
         page.get_by_role("link", name="Newest", exact=True).click()
         expect(page.locator("tbody tr th")).to_have_text(first)

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 from deploy.dev.registry import Registry
 from tests.conftest import ROBOT, ROBOT_PASSWORD
 from tests.support.browser import (
+    content_of,
     meanwhile,
     require_presentable,
     require_presentable_now,
@@ -76,14 +77,14 @@ def test_a_login_is_tried_shown_step_by_step_and_connected(
         expect(page.get_by_label("User name")).to_have_value(ROBOT)
         expect(page.get_by_label("Plain HTTP")).to_be_checked()
         expect(page.get_by_label("Token or password")).to_have_value("")
-        assert CANARY not in page.content()
+        assert CANARY not in content_of(page)
         require_presentable_now(page)
 
         page.get_by_label("Token or password").fill(ROBOT_PASSWORD)
         page.get_by_role("button", name="Connect", exact=True).click()
         expect(page.get_by_role("status")).to_contain_text("It is connected")
         expect(page.get_by_role("heading", level=1)).to_contain_text(prefix)
-        assert ROBOT_PASSWORD not in page.content()
+        assert ROBOT_PASSWORD not in content_of(page)
     for secret in (CANARY, ROBOT_PASSWORD):
         assert secret not in plane.log.read_text()
 
@@ -117,7 +118,7 @@ def test_a_key_of_google_is_read_where_it_is_pasted(browser: Browser, plane: Con
         page.get_by_label("Service account key").fill(f'{{"private_key": "{CANARY}"')
         page.get_by_role("button", name="Connect", exact=True).click()
         expect(page.get_by_role("main")).to_contain_text("expected the JSON key")
-        assert CANARY not in page.content()
+        assert CANARY not in content_of(page)
 
 
 def test_a_session_that_ended_meanwhile_loses_nothing_that_was_typed(
@@ -137,7 +138,7 @@ def test_a_session_that_ended_meanwhile_loses_nothing_that_was_typed(
         page.get_by_role("button", name="Connect", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text("you are not signed in")
         expect(page.get_by_role("main")).to_contain_text("you will be asked for them again")
-        assert CANARY not in page.content()
+        assert CANARY not in content_of(page)
         require_presentable_now(page)
 
         other.goto("/console/")

@@ -5,7 +5,13 @@ import re
 from playwright.sync_api import Browser, Page, expect
 
 from deploy.dev.device_ca import CertificateAuthority
-from tests.support.browser import meanwhile, require_accessible, require_presentable, signed_in
+from tests.support.browser import (
+    content_of,
+    meanwhile,
+    require_accessible,
+    require_presentable,
+    signed_in,
+)
 from tests.support.control_plane import ControlPlane, Json, approved_connection
 
 CANARY = "canary-of-a-connection"
@@ -52,7 +58,7 @@ def test_a_connection_tells_what_it_is_and_what_was_done_to_it(
         require_presentable(page)
         page.get_by_role("button", name="Discard the draft").click()
         expect(page.get_by_role("status")).to_have_text("The draft is discarded.")
-        assert CANARY not in page.content()
+        assert CANARY not in content_of(page)
     assert shown(plane, view)["draft"] is None
 
 
@@ -78,7 +84,7 @@ def test_an_edit_keeps_what_was_typed_and_becomes_a_draft(
         page.get_by_label("Token or password").fill(f"{CANARY}-2")
         page.get_by_role("button", name="Save as a draft").click()
         expect(page.get_by_role("status")).to_contain_text("It is saved. What serves goes on")
-        assert CANARY not in page.content() + plane.log.read_text()
+        assert CANARY not in content_of(page) + plane.log.read_text()
     now = shown(plane, view)
     assert now["draft"]["repositories"] == ["team/app", "team/*"]
     assert now["draft"]["allowed_networks"] == ["10.1.0.0/16"]
@@ -101,7 +107,7 @@ def test_a_new_secret_may_serve_at_once(browser: Browser, plane: ControlPlane, h
         expect(page.get_by_role("status")).to_contain_text("The new secret serves")
         expect(page.locator(".history > li").first).to_contain_text("bob gave a new secret")
         kept = page.evaluate("JSON.stringify([localStorage, sessionStorage, location.href])")
-        assert CANARY not in page.content() + kept + plane.log.read_text()
+        assert CANARY not in content_of(page) + kept + plane.log.read_text()
     now = shown(plane, view)
     assert (now["secret_version"], now["secret_label"]) == (2, "2026-11")
     assert now["credential_expires_at"] == "2040-01-31T23:59:59.000Z"

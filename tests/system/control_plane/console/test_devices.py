@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
 from tests.support.browser import (
+    content_of,
     meanwhile,
     require_presentable,
     require_presentable_now,
@@ -129,7 +130,7 @@ def test_a_private_key_is_refused_and_not_shown_again(
         page.get_by_label("Certificate in PEM").fill(issued.key_pem.decode())
         page.get_by_role("button", name="Read the certificate").click()
         expect(page.locator("#read-certificate .error")).to_contain_text("private key")
-        assert issued.key_pem.decode().splitlines()[1] not in page.content()
+        assert issued.key_pem.decode().splitlines()[1] not in content_of(page)
         require_presentable_now(page)
 
 

@@ -10,6 +10,7 @@ from control_plane.clock import now
 from deploy.dev.device_ca import CertificateAuthority
 from shared.canonical_json import format_time
 from tests.support.browser import (
+    content_of,
     meanwhile,
     require_presentable,
     require_presentable_now,
@@ -22,7 +23,8 @@ MARKUP = "<script>alert(1)</script>"
 
 
 def card(page: Page, title: str) -> str:
-    """Return the text of a card of the overview."""
+    """Return the text of a card of the overview, once the whole page is there."""
+    page.wait_for_load_state()
     return page.locator("section.card", has=page.get_by_role("heading", name=title)).inner_text()
 
 
@@ -122,7 +124,7 @@ def test_an_admin_adds_rotates_and_removes_operators(
         assert token.startswith("rfo_carol@example.com.")
         require_presentable_now(page)
         page.get_by_role("link", name="To the operators").click()
-        assert token not in page.content()
+        assert token not in content_of(page)
 
         with signed_in(browser, empty_plane, "eve") as carol:
             carol.get_by_role("button", name="Sign out").click()

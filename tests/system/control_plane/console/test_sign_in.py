@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import require_presentable, sign_in, signed_in, visitor
+from tests.support.browser import content_of, require_presentable, sign_in, signed_in, visitor
 from tests.support.control_plane import ControlPlane
 
 
@@ -48,7 +48,7 @@ def test_a_wrong_token_is_refused_in_words_and_not_shown_again(
         page.goto("/console/")
         sign_in(page, f"rfo_eve.{'A' * 43}")
         expect(page.get_by_role("alert")).to_contain_text("no operator has this token")
-        assert "AAAA" not in page.content()
+        assert "AAAA" not in content_of(page)
         assert require_no_session(page)
 
 
