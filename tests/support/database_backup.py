@@ -13,11 +13,14 @@ class Backup:
     _name: str
 
     def __attrs_post_init__(self) -> None:
-        """Copy it; whoever is connected has to connect again."""
+        """Copy it; whoever is connected has to connect again, and cannot before that is done."""
         self._server.sql(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self._name}'"
+            f'ALTER DATABASE "{self._name}" ALLOW_CONNECTIONS false;'
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{self._name}';"
+            f'CREATE DATABASE "{self._copy}" TEMPLATE "{self._name}";'
+            f'ALTER DATABASE "{self._name}" ALLOW_CONNECTIONS true'
         )
-        self._server.sql(f'CREATE DATABASE "{self._copy}" TEMPLATE "{self._name}"')
 
     def restore(self) -> None:
         """Put the copy in the database's place, once."""
