@@ -6,6 +6,7 @@ import signal
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -41,6 +42,7 @@ from shared.postgres.database_url import read_database_url
 from shared.statement import ConnectionApproval, StoredStatement, verify
 from tests.support.commands import run_command
 from tests.support.database import Database
+from tests.support.eventually import eventually
 from tests.support.log_file import logged
 from tests.support.surroundings import of_a_child
 from tests.support.warm.program import Finished, WarmProgram
@@ -389,6 +391,25 @@ async def approved_connection(plane: ControlPlane, host: str, **fields: Any) -> 
     """Return the view of a connection that alice made and bob approved."""
     view = await plane.client("alice").connect(host, **fields)
     return await plane.client("bob").approve(view)
+
+
+async def approved_until_it_expired(plane: ControlPlane, view: Json) -> None:
+    """Have bob approve what a view shows for a moment, and return once that is over.
+
+    An end that had passed before it was read is refused: then a later one is tried.
+    """
+    bob, lifetime, status = plane.client("bob"), timedelta(milliseconds=100), 422
+    path = f"/v1/connections/{view['id']}/approve"
+    while status == 422:
+        soon = (datetime.now(UTC) + lifetime).isoformat()
+        body = {"fingerprint": view["fingerprint"], "expires_at": soon}
+        status, lifetime = (await bob.call("POST", path, body)).status, lifetime * 2
+    assert status == 200
+
+    async def has_expired() -> bool:
+        return bool((await bob.show(view["id"]))["problem"] == "the approval has expired")
+
+    await eventually(has_expired)
 
 
 async def served(plane: ControlPlane, connection_id: str) -> ConnectionApproval:

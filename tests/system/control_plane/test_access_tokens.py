@@ -143,7 +143,10 @@ async def test_any_other_token_is_refused_in_words(signed_on: SignedOn) -> None:
             provider.access_token(aud=[CLI_CLIENT_ID, "another"]),
         ],
         "it has expired": [provider.access_token(exp=now - 61)],
-        "not valid yet": [provider.access_token(iat=now + 90), provider.access_token(nbf=now + 90)],
+        "not valid yet": [
+            provider.access_token(iat=now + 600),
+            provider.access_token(nbf=now + 600),
+        ],
         "ID token": [
             provider.access_token(header={"typ": "JWT"}, nonce="n"),
             provider.access_token(header={"typ": "JWT"}, at_hash="x", aud=CLIENT_ID),

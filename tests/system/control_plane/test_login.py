@@ -23,7 +23,7 @@ from tests.support.control_plane import (
     copy_of,
     warm_control_plane,
 )
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.oidc_provider import OidcProvider, PersonsBrowser
 from tests.system.control_plane.conftest import start_on
 
@@ -81,7 +81,7 @@ class SignedOn(NamedTuple):
         async with browser.session:
             _, status, page = await browser.go(address[0])
         assert (status, "You can close this page" in page) == (200, True)
-        return await asyncio.to_thread(child.process.wait, 30), child.log.read_text()
+        return await asyncio.to_thread(child.process.wait, PATIENCE_SECONDS), child.log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ async def test_a_person_logs_in_by_the_browser_of_another_machine(signed_on: Sig
     async with browser.session:
         _, status, page = await browser.go(said["address"], answers={"user_code": said["code"]})
     assert (status, "Sign-in Success" in page) == (200, True), page
-    assert await asyncio.to_thread(child.process.wait, 60) == 0, child.log_tail
+    assert await asyncio.to_thread(child.process.wait, PATIENCE_SECONDS) == 0, child.log_tail
     assert "Enter it only if it was you who began this login" in child.log.read_text()
     assert signed_on.command("connections", "list", "--json").status == 0
     refused = signed_on.command("connections", "add", "eve.example", "--anonymous")
@@ -191,7 +191,7 @@ async def test_an_answer_of_another_login_is_not_taken(signed_on: SignedOn) -> N
                 assert answer.status == 400
         assert child.running
         await browser.go(address)
-    assert await asyncio.to_thread(child.process.wait, 30) == 0
+    assert await asyncio.to_thread(child.process.wait, PATIENCE_SECONDS) == 0
 
 
 async def test_without_single_sign_on_a_token_is_asked_for(

@@ -2,8 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tests.support.control_plane import ControlPlane, approved_connection, served
-from tests.support.eventually import eventually
+from tests.support.control_plane import (
+    ControlPlane,
+    approved_connection,
+    approved_until_it_expired,
+    served,
+)
 from tests.support.shell import shell
 
 SOON, LATER = "2998-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
@@ -35,19 +39,8 @@ async def test_an_approval_that_has_expired_is_renewed(plane: ControlPlane, host
     """Without an edit that changes nothing."""
     bob = plane.client("bob")
     view = await approved_connection(plane, host)
-    path, lifetime = f"/v1/connections/{view['id']}/approve", timedelta(milliseconds=100)
-    status = 422
-    while status == 422:  # it had passed before it was read
-        soon = (datetime.now(UTC) + lifetime).isoformat()
-        body = {"fingerprint": view["fingerprint"], "expires_at": soon}
-        status, lifetime = (await bob.call("POST", path, body)).status, lifetime * 2
-    assert status == 200
-
-    async def has_expired() -> bool:
-        return bool((await bob.show(view["id"]))["problem"] == "the approval has expired")
-
     assert view["serves"]
-    await eventually(has_expired)
+    await approved_until_it_expired(plane, view)
     assert not (await bob.show(view["id"]))["serves"]
     shown = await shell(plane, "connections", "show", host)
     assert shown.output.startswith(f"{host} does not serve: the approval has expired; approved by")

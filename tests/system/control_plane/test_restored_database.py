@@ -22,7 +22,7 @@ from tests.support.control_plane import (
 )
 from tests.support.database import Database
 from tests.support.database_backup import Backup
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.system.control_plane.conftest import StartPlane
 
 
@@ -179,5 +179,5 @@ async def test_a_state_folder_that_cannot_be_used_is_refused_at_the_start(
     (tmp_path / "file").write_text("in the way")
     environment = plane.environment | {"CONTROL_PLANE_STATE_DIR": str(tmp_path / "file")}
     child = serve(environment, tmp_path / "log")
-    assert child.process.wait(30) == 2
+    assert child.process.wait(PATIENCE_SECONDS) == 2
     assert child.log_tail.startswith("CONTROL_PLANE_STATE_DIR: the folder cannot be used")

@@ -1,15 +1,18 @@
 """A new secret: it waits for an approver, or follows the old one under an approval that holds."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.approved_connection import approved_connection as approved
 from shared.keys import load_sealing_private_keys
 from shared.sealed_secret import open_sealed
 from shared.secret import Secret
-from tests.support.control_plane import ControlPlane, approved_connection, served
+from tests.support.control_plane import (
+    ControlPlane,
+    approved_connection,
+    approved_until_it_expired,
+    served,
+)
 from tests.support.database import Database
-from tests.support.eventually import eventually
 
 OLD, NEW = "canary-the-old-secret", "canary-the-new-secret"
 
@@ -120,14 +123,7 @@ async def test_an_approval_that_has_expired_is_not_carried_on(own_plane: Control
     """Trust that was given for a time has ended."""
     bob = own_plane.client("bob")
     view = await own_plane.client("alice").connect("registry.example", username="r", token=OLD)
-    soon = datetime.now(UTC) + timedelta(seconds=2)
-    await bob.approve(view, expires_at=soon.isoformat())
-
-    async def has_expired() -> bool:
-        shown = await bob.show(view["id"])
-        return bool(shown["problem"] == "the approval has expired")
-
-    await eventually(has_expired)
+    await approved_until_it_expired(own_plane, view)
     problem = await bob.put_credential(view["id"], expect=409, token=NEW, approve=True)
     assert "expired" in problem["detail"]
     assert "leave out approve (in a shell: --approve)" in problem["detail"]

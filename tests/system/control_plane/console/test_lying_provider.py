@@ -77,8 +77,8 @@ async def test_a_login_with_a_token_that_lies_is_none(signed_on: SignedOn) -> No
         "answers another login ": {"claims": {"nonce": None}},
         "has expired": {"claims": {"exp": now - 61}},
         "until when it holds": {"claims": {"exp": None}},
-        "not valid yet": {"claims": {"iat": now + 90}},
-        "not valid yet ": {"claims": {"nbf": now + 90}},
+        "not valid yet": {"claims": {"iat": now + 600}},
+        "not valid yet ": {"claims": {"nbf": now + 600}},
         "whose it is": {"claims": {"sub": None}},
         "another provider": {"redirect": {"iss": signed_on.other.issuer}},
         "another login": {"redirect": {"state": "another"}},
@@ -148,7 +148,7 @@ async def test_an_access_token_that_lies_lets_nobody_in(signed_on: SignedOn) -> 
         "another audience ": {"claims": {"aud": None}},
         "another issuer": {"claims": {"iss": signed_on.other.issuer}},
         "it has expired": {"claims": {"exp": now - 61}},
-        "not valid yet": {"claims": {"iat": now + 90}},
+        "not valid yet": {"claims": {"iat": now + 600}},
         "logout token": {"claims": {"events": {}}},
     }
     tokens = {words: await provider.access_token(**lie) for words, lie in lies.items()}
