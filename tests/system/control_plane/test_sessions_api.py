@@ -24,6 +24,7 @@ OWN, OF = "/v1/sessions", "/v1/operators/{caller}/sessions"
 PERSON = "oidc:https%3A%2F%2Fid.example:42"
 SEEN = "oidc:https%3A%2F%2Fseen.example:42"  # whose sessions no other test ends
 MANY = 10_000
+MANY_SIGN_OUTS = 10 * SIGN_OUTS  # on a busy machine the bound fills again meanwhile
 
 
 @frozen
@@ -126,9 +127,11 @@ async def test_nobody_fills_the_audit_log_with_sign_outs(
 ) -> None:
     """Each leaves an entry, and a viewer may make no other: so there is a bound, for each alone."""
     eve, mallory = await sign_in(1), await sign_in(1)
-    answers = [await mallory.client.call("DELETE", OWN) for _ in range(SIGN_OUTS + 20)]
-    assert Counter(each.status for each in answers[:SIGN_OUTS]) == {204: SIGN_OUTS}
-    refused = [each for each in answers[SIGN_OUTS:] if each.status != 204]
+    answers = [await mallory.client.call("DELETE", OWN) for _ in range(SIGN_OUTS)]
+    assert Counter(each.status for each in answers) == {204: SIGN_OUTS}
+    while answers[-1].status == 204 and len(answers) < MANY_SIGN_OUTS:
+        answers.append(await mallory.client.call("DELETE", OWN))
+    refused = [each for each in answers if each.status != 204]
     assert {each.status for each in refused} == {429}
     require_documented("DELETE", OWN, refused[0])
     assert refused[0].json["detail"] == "too many sign-outs; come again later"

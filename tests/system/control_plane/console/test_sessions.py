@@ -268,7 +268,7 @@ async def test_nobody_signs_in_without_end(own_plane: ControlPlane) -> None:
     """Each sign-in may leave an entry of the audit log; others sign in all the same."""
     async with console_client(own_plane, None) as client:
         refused = None
-        for _ in range(2 * SIGN_INS):
+        for _ in range(10 * SIGN_INS):  # on a busy machine the bound fills again meanwhile
             client.cookies.clear()
             refused = await client.sign_in(own_plane.tokens["eve"])
             if refused.status != 303:
