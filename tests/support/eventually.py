@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 
 POLL_SECONDS = 0.005
+TURNS = 20  # more than a task's end, or bytes that lie in a socket, take
+TURN_SECONDS = 0.001  # the least that uvloop makes a timer of
 PATIENCE_SECONDS = 60.0  # a machine on which much else runs; only a test that fails takes as long
 
 
@@ -27,3 +29,12 @@ async def eventually(
         if is_last:
             raise AssertionError(f"not within {seconds} s")
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def some_turns() -> None:
+    """Let the loop go round some times, and look at its sockets and timers each time.
+
+    A time alone may pass in one turn: a busy machine stops the whole process for as long.
+    """
+    for _ in range(TURNS):
+        await asyncio.sleep(TURN_SECONDS)

@@ -24,7 +24,7 @@ from shared.upstream.errors import (
     UpstreamTimeoutError,
 )
 from shared.upstream.transport import Timeouts
-from tests.support.eventually import eventually
+from tests.support.eventually import eventually, some_turns
 from tests.support.simulators.behaviour import (
     Answers,
     Behaviour,
@@ -164,7 +164,7 @@ async def until_surplus_came(registry: RegistrySimulator) -> None:
     An answer that is written while the next request is under way is that request's answer.
     """
     await eventually(lambda: registry.answered == len(registry.requests))
-    await asyncio.sleep(0.02)  # the loop that wrote it is the one that reads it
+    await some_turns()  # the loop that wrote it is the one that reads it
 
 
 @pytest.mark.parametrize("pause_seconds", [0, 0.05])

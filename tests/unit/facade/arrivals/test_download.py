@@ -20,7 +20,7 @@ from shared.upstream.errors import (
     UpstreamTimeoutError,
 )
 from shared.upstream.transport import Timeouts
-from tests.support.eventually import eventually
+from tests.support.eventually import eventually, some_turns
 from tests.support.simulators.behaviour import (
     Answers,
     Behaviour,
@@ -217,7 +217,8 @@ async def test_surplus_bytes_are_not_the_next_answer(connect: Connect) -> None:
         for _ in range(3):
             assert await downloaded(upstream, digest) == SMALL
             assert await downloaded(upstream, late) == LARGE
-            await asyncio.sleep(0.1)
+            await eventually(lambda: registry.answered == len(registry.requests))
+            await some_turns()  # the loop that wrote the surplus is the one that reads it
         assert len(registry.requests) == 6
 
 

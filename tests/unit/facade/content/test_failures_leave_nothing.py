@@ -26,6 +26,7 @@ from shared.approved_connection import ApprovedConnection
 from shared.oci import MAX_MANIFEST_BYTES, Digest, Kind
 from shared.upstream.errors import BrokenBodyError, ConnectError
 from shared.upstream.transport import Timeouts
+from tests.support.eventually import some_turns
 from tests.support.leftovers import leftovers
 from tests.support.simulators.behaviour import (
     Answers,
@@ -159,7 +160,7 @@ async def test_a_pull_leaves_nothing_to_the_collector(scene: Scene) -> None:
     with leftovers() as left:
         for kind, digest in pulls:
             assert await scene.pull(kind, digest) is None
-        await asyncio.sleep(0.01)  # the ends of tasks
+        await some_turns()  # the ends of tasks
     assert (left.frames, sorted(set(left.objects))) == ([], [])
 
 

@@ -25,6 +25,7 @@ from facade.values.device_identity import IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.setting_types import ListenAddress
 from tests.support.clock import Clock
+from tests.support.eventually import some_turns
 
 
 async def stalled(name: str, ended: list[str]) -> None:
@@ -191,7 +192,7 @@ async def test_the_oldest_farewell_of_the_site_with_most_gives_way() -> None:
     assert ended == ["bad 0", "bad 1", "bad 2"]
     assert farewells.count == 4
     farewells.give_up_all()
-    await asyncio.sleep(0.01)
+    await some_turns()
     assert len(ended) == 7
     assert farewells.count == 0
 
@@ -201,7 +202,7 @@ async def test_one_that_ends_makes_room() -> None:
     tasks = TasksBySite(1)
     for _ in range(5):
         _ = tasks.begin(asyncio.sleep(0), "192.0.2.1")
-        await asyncio.sleep(0.001)
+        await some_turns()
     assert tasks.count == 0
 
 

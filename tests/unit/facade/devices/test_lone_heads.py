@@ -28,7 +28,7 @@ from facade.metrics.device_metrics import DeviceMetrics
 from facade.values.device_identity import IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.setting_types import ListenAddress
-from tests.support.eventually import eventually
+from tests.support.eventually import eventually, some_turns
 from tests.support.leftovers import leftovers
 from tests.support.raw_http import RawAnswer, RawConnection, request_bytes
 
@@ -370,5 +370,5 @@ async def test_an_answer_whose_device_left_is_gone_at_once(
             await eventually(lambda: scene.parsed == ["/held"])
         await eventually(lambda: not scene.devices.live)
         scene.connections.clear()
-        await asyncio.sleep(0.01)  # the ends of tasks
+        await some_turns()  # the ends of tasks
     assert (left.frames, left.objects) == ([], [])
