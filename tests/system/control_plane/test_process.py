@@ -342,7 +342,7 @@ def is_waiting(database: Database) -> bool:
 def test_an_address_in_use_is_said_once(plane: ControlPlane, tmp_path: Path) -> None:
     """Python's own text of the error has the address, too."""
     child = serve(plane.environment, tmp_path / "log")
-    assert child.process.wait(60) == 1
+    assert child.process.wait(PATIENCE_SECONDS) == 1
     assert child.log_tail.endswith(
         f"cannot listen on 127.0.0.1:{plane.port}: Address already in use\n"
     )

@@ -17,7 +17,7 @@ from shared.upstream.resolver import (
     PinnedResolver,
     system_lookup,
 )
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.simulators.name_service import NameService
 
 METADATA = "169.254.169.254"
@@ -140,7 +140,7 @@ class SilentNameServer:
     def __call__(self, host: str, port: int, family: socket.AddressFamily) -> Sequence[AddressInfo]:
         """Wait, as the C library waits for name servers."""
         self.running += 1
-        self.let_go.wait(timeout=30)
+        self.let_go.wait(timeout=PATIENCE_SECONDS)
         return system_lookup(host, port, family)
 
 

@@ -33,6 +33,7 @@ from shared.upstream.resolver import AddressInfo, Lookup
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import Timeouts, UpstreamTransport
 from shared.upstream.tunnel import TunnelConnector
+from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.simulators.behaviour import RedirectsTo
 from tests.support.simulators.login import BasicLogin
 from tests.support.simulators.proxy import ProxySimulator
@@ -391,7 +392,7 @@ async def test_whoever_leaves_while_the_proxy_thinks_leaves_nothing_behind(
         asking = asyncio.create_task(client.ping())
         await seen.wait()
         asking.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await left.wait()
         await asyncio.wait([asking])
         assert asking.cancelled()

@@ -19,7 +19,7 @@ from facade.approvals.verified_row import StatementRow, verify_row
 from shared.keys import key_id
 from shared.postgres.database_url import read_database_url
 from shared.statement import MAX_GENERATION
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.statement_writer import StatementWriter
 
 WRITER = StatementWriter("postgresql://nobody@nowhere/none")
@@ -83,7 +83,7 @@ class HangingFile:
         self, changed: Iterable[tuple[str, RememberedStatement]], _read_at: int | None
     ) -> None:
         """Write, once the disk answers."""
-        assert self.answers.wait(30)
+        assert self.answers.wait(PATIENCE_SECONDS)
         self.saved.append({subject for subject, _ in changed})
 
 

@@ -17,6 +17,7 @@ from facade.devices.identification import (
 from facade.values.authority import Authority
 from facade.values.identity_profiles import IdentityProfiles
 from tests.support.device_door import REQUEST, SERVED, SPIFFE, DeviceDoor, device_door
+from tests.support.eventually import PATIENCE_SECONDS
 
 CA, OTHER = CertificateAuthority.create("line CA"), CertificateAuthority.create("other CA")
 PRESS_7 = CA.issue(common_name="press-7", organizational_unit="line-a")
@@ -101,7 +102,7 @@ async def test_whoever_is_another_device_by_the_new_file_is_cut(
                 assert ids(door) == {("press-7", "line-a")}
                 assert not cut.is_set()
                 await door.identify_by(other)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     await cut.wait()
         await door.identify_by(profiles(CA, OTHER))
         async with connected(door, PRESS_7):

@@ -45,7 +45,7 @@ from facade.metrics.device_metrics import DeviceMetrics
 from facade.values.device_identity import IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from tests.support.device_door import BOTH_VERSIONS, DeviceDoor, device_door
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 
 NOW = dt.datetime.now(dt.UTC)
 AGO, LATER = NOW - dt.timedelta(minutes=5), NOW + dt.timedelta(days=1)
@@ -242,7 +242,9 @@ async def s_client(door: DeviceDoor, *options: str, issued: IssuedCertificate | 
         files = issued.write(door.folder, f"s-client-{issued.serial:x}")
         command += ["-cert", str(files.certificate), "-key", str(files.key)]
     command += ["-quiet", "-no_ign_eof", *options]
-    await asyncio.to_thread(subprocess.run, command, input=b"", capture_output=True, timeout=20)
+    await asyncio.to_thread(
+        subprocess.run, command, input=b"", capture_output=True, timeout=PATIENCE_SECONDS
+    )
 
 
 NOTHING_IN_COMMON: dict[str, tuple[str, tuple[str, ...], str, str]] = {

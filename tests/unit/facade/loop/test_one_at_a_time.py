@@ -7,7 +7,7 @@ import pytest
 from attrs import define, field
 
 from facade.loop.one_at_a_time import OneAtATime
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 
 
 @define
@@ -25,7 +25,7 @@ class Work:
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         self.threads.add(threading.get_ident())
-        assert self.may_end.wait(30)
+        assert self.may_end.wait(PATIENCE_SECONDS)
         self.order.append(number)
         self.under_way -= 1
         return number

@@ -27,7 +27,7 @@ from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_
 from shared.setting_types import ListenAddress
 from shared.upstream.errors import BrokenBodyError, UpstreamError
 from tests.support.device_stream import End, device_stream
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 
 PIECE = b"x" * 65536
 ENDLESS = 1 << 40
@@ -281,6 +281,6 @@ async def test_a_device_that_leaves_ends_its_pull(serve: Serve, device_tls: ssl.
     relayed = await serve(Relayed(endless, ENDLESS))
     async with device_stream(relayed.port, device_tls, "/") as stream:
         await stream.take(1000)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await is_closed.wait()
     assert len(relayed.aborted) == 1

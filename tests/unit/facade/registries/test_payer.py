@@ -50,13 +50,12 @@ async def test_a_device_that_would_wait_long_is_told_at_once() -> None:
 async def test_one_that_leaves_while_it_waits_has_paid_nothing(payer: Payer) -> None:
     """Otherwise those that wait and leave would starve those that stay."""
     await use_up(payer)
-    waiting = [asyncio.create_task(payer.pay_miss()) for _ in range(40)]
+    waiting = [asyncio.create_task(payer.pay_miss()) for _ in range(60)]  # some wait too long
     await asyncio.sleep(0)
     for task in waiting:
         task.cancel()
-    await asyncio.wait(waiting)
-    async with asyncio.timeout(2):  # 40 paid misses would be four seconds
-        await payer.pay_miss()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await payer.pay_miss()  # had they paid, there would be nothing within five seconds
 
 
 async def test_a_download_waits_until_another_has_ended(payer: Payer) -> None:
@@ -74,8 +73,7 @@ async def test_downloads_of_devices_are_counted_apart() -> None:
     payers = Payers.within(LIMITS)
     for _ in range(2):
         await payers.payer("greedy").pay_download()
-    async with asyncio.timeout(1):
-        await payers.payer("other").pay_download()
+    await payers.payer("other").pay_download()  # or it raises
 
 
 async def test_a_download_that_waits_too_long_is_refused() -> None:
