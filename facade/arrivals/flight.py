@@ -132,7 +132,8 @@ class Flight:
     _first: ByteRanges | None = None  # what the one who begins it wants first; None: all of it
     _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
     _progress: asyncio.Future[Progress | Failed] = field(factory=_future, init=False)
-    _task: asyncio.Task[None] = field(init=False)  # from `take_off` on
+    # While it is under way. One that was cancelled keeps its frames, and they keep this.
+    _task: asyncio.Task[None] | None = field(default=None, init=False)
     _readers: int = field(default=0, init=False)
     _devices: set[str] = field(factory=set, init=False)  # `GRACE_DEVICES` of those that joined
     _goes_on_to: float = field(default=math.inf, init=False)  # bytes, while nobody reads it
@@ -231,7 +232,7 @@ class Flight:
             self._grace_timer = None
 
     def _cancel(self) -> None:
-        if not self.is_landing:
+        if self._task is not None and not self.is_landing:
             self._is_stopped = True
             self._task.cancel()
 
@@ -245,7 +246,7 @@ class Flight:
 
     def _last_one_left(self) -> None:
         progress = self._begun
-        if self._task.done():
+        if self._task is None:
             self._close(progress)
         elif self._told is not None and self._told.is_some:  # readers of another process
             self._grace_timer = asyncio.get_running_loop().call_later(
@@ -544,6 +545,7 @@ class Flight:
             self._progress.set_result(Failed(failure))
         if self._readers == 0:
             self._close(progress)
+        self._task = None
         self.ended.set()
         self._ended(self)
 

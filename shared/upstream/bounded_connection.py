@@ -382,6 +382,7 @@ class BoundedConnection(ResponseHandler):
             self._end_pause()
             super().connection_lost(reason)
             self._forget_frames()
+            self._body = None  # it holds this connection
 
     def _forget_frames(self) -> None:
         """Have no error hold the frames that parsed, because they hold this connection."""

@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 
 from shared.oci import Kind
 from tests.faults.stored_world import Content, World
 from tests.growth.measured import Growth, Sizes
+from tests.support.eventually import eventually
 from tests.support.leftovers import leftovers
-from tests.support.simulators.behaviour import Honest
+from tests.support.simulators.behaviour import Behaviour, Holds, Honest
 
 SIZES: Final = Sizes(small=(4, 8, 16), full=(100, 400, 1_600))
 LEFT: Final = "G13 cold pulls, objects left to the collector"
 REPOSITORY: Final = "team/app"
 BLOB_BYTES: Final = 64 * 1024
 STORE_BYTES: Final = 2**28  # all of them have room
+End = Literal["the facade stops", "its reader leaves", "it is revoked"]
 
 
 @pytest.fixture
@@ -42,8 +44,48 @@ async def test_a_cold_pull_leaves_nothing_to_the_collector(world: World, growth:
     growth.holds(LEFT, exponent=0, at_most=0)
 
 
-async def _pull(world: World, number: int) -> None:
-    host = world.hosts["g"]
+@pytest.mark.parametrize("how", ["the facade stops", "its reader leaves", "it is revoked"])
+async def test_a_download_that_is_stopped_leaves_nothing_to_the_collector(
+    world: World, how: End
+) -> None:
+    """Its task kept frames, and they kept the task; its connection and its body kept each other."""
+    await _stop(world, 0, "its reader leaves")  # what is made once is made
+    with leftovers() as left:
+        await _stop(world, 1, how)
+    assert (left.frames, left.objects) == ([], [])
+
+
+def _serve(world: World, number: int, get: Behaviour) -> Content:
     content = Content(f"blob {number}", Kind.BLOB, number.to_bytes(4, "big") * (BLOB_BYTES // 4))
-    host.serve(content, REPOSITORY, Honest(), None)
-    assert await world.processes[0].pull(host, REPOSITORY, content, None) == content.content
+    world.hosts["g"].serve(content, REPOSITORY, get, None)
+    return content
+
+
+async def _pull(world: World, number: int) -> None:
+    content = _serve(world, number, Honest())
+    pull = world.processes[0].pull(world.hosts["g"], REPOSITORY, content, None)
+    assert await pull == content.content
+
+
+async def _stop(world: World, number: int, how: End) -> None:
+    """Begin a download, and end it in the middle; return when nothing of it is under way."""
+    host, process, holds = world.hosts["g"], world.processes[0], Holds(BLOB_BYTES // 2)
+    content = _serve(world, number, holds)
+    pull = asyncio.create_task(process.pull(host, REPOSITORY, content, None))
+    partial = world.partial(host, content, REPOSITORY)
+    await eventually(lambda: partial.exists() and partial.stat().st_blocks > 0)
+    match how:
+        case "its reader leaves":
+            pull.cancel()
+            await asyncio.wait([pull])
+            await process.flights.land()
+        case "the facade stops":
+            await process.flights.land()
+        case "it is revoked":
+            process.work.revoke(host.connection.id)
+            host.rotations += 1  # approved again
+    await asyncio.wait([pull])
+    holds.gate.set()
+    await world.settled()
+    await eventually(lambda: host.simulator.open_connections == 0)
+    await asyncio.sleep(0.01)  # the ends of tasks
