@@ -112,7 +112,7 @@ adversary: $(INSTALLED) ## Attacks at full size, with what a victim waits and wh
 	@ADVERSARY=all $(BIN)/python -m pytest tests/adversary $(TESTS)
 
 .PHONY: growth
-growth: $(INSTALLED) ## How cost grows, at full size; SIZES="1000,10000" at others, TESTS="-k G6" runs some
+growth: $(INSTALLED) ## How cost grows, at full size; SIZES="10000,100000" at others, TESTS="-k G6" runs some
 	@GROWTH=all $(BIN)/python -m pytest tests/growth $(TESTS)
 
 .PHONY: wheel

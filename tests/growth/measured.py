@@ -78,6 +78,23 @@ def exponent_of(points: Sequence[Point]) -> float:
     ).slope
 
 
+def sizes_of_ones_own(given: str, *, least: int) -> tuple[int, ...]:
+    """Read sizes such as `10000,100_000`; raise `ValueError`, in words, for what shows nothing.
+
+    What is made once, and room that a small store never fills, look like growth at sizes below
+    those of the suite: a bound is one for `least` and more.
+    """
+    words = [each.strip().replace("_", "") for each in given.split(",")]
+    if not all(each.isascii() and each.isdigit() for each in words):
+        raise ValueError("sizes are whole numbers, with a comma between two")
+    sizes = tuple(map(int, words))
+    if len(set(sizes)) < 2:
+        raise ValueError("growth takes two sizes at least")
+    if min(sizes) < least:
+        raise ValueError(f"the bounds of this test are for {least:,} and more")
+    return sizes
+
+
 @frozen
 class Growth:
     """Takes the points of one test, and holds them to their bounds."""
@@ -86,11 +103,14 @@ class Growth:
     _points: dict[str, list[Point]] = field(factory=dict, init=False)
 
     def sizes(self, sizes: Sizes) -> tuple[int, ...]:
-        """Return those of this run: in `make growth` those of `SIZES="1000,10000"`, if given."""
+        """Return those of this run: in `make growth` those of `SIZES="10000,100000"`, if given."""
         given = os.environ.get("SIZES") if GROWTH.runs_all else None
-        if given:
-            return tuple(int(each) for each in given.replace("_", "").split(","))
-        return GROWTH.extent(sizes.small, sizes.full)
+        if not given:
+            return GROWTH.extent(sizes.small, sizes.full)
+        try:
+            return sizes_of_ones_own(given, least=min(sizes.full))
+        except ValueError as refusal:
+            pytest.fail(f"SIZES={given}: {refusal}", pytrace=False)
 
     def point(self, what: str, *, size: int, cost: float, unit: str) -> None:
         """Say what it cost at this size; the row is printed even if the test fails later."""

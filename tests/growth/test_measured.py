@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.growth.measured import GROWTH, PROCESSOR, Growth, Point, Sizes, exponent_of
+from tests.growth.measured import (
+    GROWTH,
+    PROCESSOR,
+    Growth,
+    Point,
+    Sizes,
+    exponent_of,
+    sizes_of_ones_own,
+)
 from tests.growth.report import processor_of, table_of
 
 SIZES = (100, 1_000, 10_000)
@@ -108,6 +116,28 @@ def test_sizes_of_ones_own_are_for_the_whole_suite(
     monkeypatch.setenv("SIZES", "1_000,10000")
 
     assert growth.sizes(Sizes((1, 2), (3, 4))) == ((1_000, 10_000) if GROWTH.runs_all else (1, 2))
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ("200,400", "the bounds of this test are for 8,000 and more"),
+        ("8000", "two sizes at least"),
+        ("8000, 8_000", "two sizes at least"),
+        ("8000,many", "whole numbers"),
+        ("8000,", "whole numbers"),
+        ("-8000,9000", "whole numbers"),
+    ],
+)
+def test_sizes_of_ones_own_that_show_nothing_are_refused_in_words(given: str, words: str) -> None:
+    """An index of 400 rights has no room to give back: it looked as if it grew."""
+    with pytest.raises(ValueError, match=words):
+        sizes_of_ones_own(given, least=8_000)
+
+
+def test_sizes_of_ones_own_may_be_the_least() -> None:
+    """And may be written as Python writes numbers."""
+    assert sizes_of_ones_own("8_000, 20000", least=8_000) == (8_000, 20_000)
 
 
 @pytest.mark.parametrize("outcome", ["passed", "failed"])
