@@ -23,12 +23,12 @@ from device_agent.partial import PIECE_BYTES
 from tests.faults.extent import extent
 from tests.faults.report import FaultReport
 from tests.support.agent_device import AgentDevice
+from tests.support.eventually import eventually
 from tests.support.memory import MIB
 from tests.support.signed_fleet import BETTER, GOOD, SignedFleet, model_of
 from tests.support.simulators.behaviour import BreaksEvery
 from tests.system.devices.conftest import fleet  # noqa: F401 the same fleet
 
-SETTLED_SECONDS = 0.1  # by then an fsync that was begun has ended, or is not promised
 DEADLY = Path(__file__).parent / "deadly"
 
 
@@ -130,16 +130,24 @@ async def test_power_may_be_cut_at_any_moment(
 async def _copy_at_rest(child: Child, device: AgentDevice, disk: Path, cut: Path) -> int:
     """Copy the disk while nobody writes; return how much of the blob the device had read.
 
-    A copy of two moments would be no cut: no disk is like that.
+    A copy of two moments would be no cut: no disk is like that. A thread stops once it is out of
+    the kernel: what it was syncing is on the disk then.
     """
     if child.running:
         child.pause()
-        await asyncio.sleep(SETTLED_SECONDS)
+        await eventually(lambda: not child.running or _is_at_rest(child))
     arriving = [path.stat().st_size for path in (device.state / "store" / "arriving").iterdir()]
     await asyncio.to_thread(shutil.copyfile, disk, cut)
     if child.running:
         child.resume()
     return max(arriving, default=0)
+
+
+def _is_at_rest(child: Child) -> bool:
+    """Tell whether each thread of a process that was paused has stopped (proc(5), stat)."""
+    threads = [*Path(f"/proc/{child.pid}/task").iterdir()]
+    states = [(each / "stat").read_text().rpartition(")")[2].split()[0] for each in threads]
+    return set(states) == {"T"}
 
 
 def _asked_from(running: SignedFleet, big: Image) -> int:
