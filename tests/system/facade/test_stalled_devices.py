@@ -18,6 +18,7 @@ from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path
 from tests.support.memory import MIB
 from tests.support.raw_http import raw_connection, request_bytes
+from tests.support.simulators.behaviour import Holds
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
@@ -115,7 +116,9 @@ async def test_a_devices_pulls_beyond_its_number_wait_for_one_to_end(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
 ) -> None:
     """And keep no other device waiting."""
-    path = pull_path(upstream, upstream.blob(bytes(32 * MIB)))
+    held = Holds(MIB)
+    path = pull_path(upstream, upstream.blob(bytes(2 * MIB), get=held))
+    quick = pull_path(upstream, upstream.blob(b"quick"))
     await connect(facade, writer, upstream)
     device = facade.device(facade.files.device_ca.issue_device(device="press-many"))
     tls = device.tls()
@@ -125,11 +128,11 @@ async def test_a_devices_pulls_beyond_its_number_wait_for_one_to_end(
             for _ in range(PER_DEVICE)
         ]
         one_more = await stack.enter_async_context(raw_connection(device, tls))
-        await one_more.send(request_bytes(path.encode(), method="HEAD"))
+        await one_more.send(request_bytes(quick.encode(), method="HEAD"))
         waiting = asyncio.create_task(one_more.answer(to="HEAD"))
-        async with device_stream(facade.port, facade.device().tls(), path) as others:
-            assert await others.end() is End.WHOLE
+        assert (await facade.device().get(quick)).body == b"quick"
         assert not waiting.done()
+        held.gate.set()
         assert await streams[0].end() is End.WHOLE
         assert (await waiting).status == 200
 
