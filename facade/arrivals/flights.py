@@ -33,7 +33,7 @@ from facade.arrivals.stream_growth import GrowthTerms
 from facade.arrivals.taken_up import TakenUp
 from facade.arrivals.want import Want
 from facade.loop.thread_work import in_store_thread, open_in_thread
-from facade.registries.payer import FREE, PaidDownload
+from facade.registries.payer import FREE, PaidDownload, PaysDownloads
 from facade.registries.upstreams import Upstreams
 from facade.rights.right import Right
 from facade.rights.rights import Rights
@@ -46,8 +46,6 @@ from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
 
 BEGIN_SECONDS: Final = 90.0  # for another process's upstream to begin to answer
-
-Pay = Callable[[], Awaitable[PaidDownload]]  # raises what the device is told instead
 
 
 @define(eq=False)
@@ -160,7 +158,7 @@ class Flights:
         self,
         connection: ApprovedConnection,
         right: Right,
-        pay: Pay,
+        payer: PaysDownloads,
         device: str = "",
         first: ByteRanges | None = None,
     ) -> AsyncIterator[Arrival]:
@@ -173,19 +171,17 @@ class Flights:
         """
         async with AsyncExitStack() as stack:  # a dead owner's file stays open: it may be read
 
-            async def join_once(pay: Pay) -> Arrival:
-                flight = await self._flight(connection, right, pay, first)
+            async def join_once(payer: PaysDownloads) -> Arrival:
+                flight = await self._flight(connection, right, payer, first)
                 try:
                     return await self._enter(flight, right, device, stack, first)
                 except ArrivesElsewhereError as elsewhere:
                     return await self._read_along(elsewhere.right, device, stack, first)
 
-            arrival = await join_once(pay)
+            arrival = await join_once(payer)
             self.followers += 1
             try:
-                yield _RejoiningArrival(
-                    right.repository, arrival, lambda: join_once(FREE.pay_download)
-                )
+                yield _RejoiningArrival(right.repository, arrival, lambda: join_once(FREE))
             finally:
                 self.followers -= 1
 
@@ -221,9 +217,17 @@ class Flights:
             return await self._read_along(elsewhere.right, device, stack, first)
 
     async def _flight(
-        self, connection: ApprovedConnection, right: Right, pay: Pay, first: ByteRanges | None
+        self,
+        connection: ApprovedConnection,
+        right: Right,
+        payer: PaysDownloads,
+        first: ByteRanges | None,
     ) -> Flight | None:
-        """Return this process's flight, perhaps a new one; None if another process has it."""
+        """Return this process's flight, perhaps a new one; None if another process has it.
+
+        Reading along with that costs nothing. Who can pay at once finds out by taking the blob up,
+        and has it back.
+        """
         while True:
             flight = self._flights.get(right)
             if flight is not None and not flight.is_landing:
@@ -232,11 +236,13 @@ class Flights:
                 await flight.ended.wait()
             elif (beginning := self._beginning.get(right)) is not None:
                 await beginning.wait()
+            elif (paid := payer.pay_download_nowait()) is not None:
+                return await self._begin(connection, right, paid, first)
             elif await in_store_thread(_arrives, self._store.layout.flight(right)):
                 if not self._is_begun(right):  # by now this process brings it
                     return None
             else:
-                paid = await pay()
+                paid = await payer.pay_download()
                 if not self._is_begun(right):
                     return await self._begin(connection, right, paid, first)
                 paid.give_back()  # another pull has begun it while this one waited to pay
@@ -367,7 +373,7 @@ class Flights:
 
 
 def _arrives(folder: Path) -> bool:
-    """Tell whether another process brings it. Then reading along costs nothing. Blocks."""
+    """Tell whether another process brings it. Blocks."""
     return Announcement.read(folder) is not None and is_owned(folder)
 
 

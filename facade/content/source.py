@@ -1,7 +1,7 @@
 """What a pull is answered with: manifests, lengths and blobs, wherever their bytes come from."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol, runtime_checkable
 
 from attrs import define, field, frozen
@@ -16,6 +16,7 @@ from facade.values.authorized_pull import AuthorizedPull
 from facade.values.byte_range import ByteRanges, Span
 from facade.values.piece import Piece
 from shared.upstream.client import Method
+from shared.upstream.errors import UpstreamError
 
 
 @runtime_checkable
@@ -123,17 +124,32 @@ class PullInProgress(AuthorizedPull):
         await self.payer.pay_miss()
         self.origin.source = PullSource.UPSTREAM
 
+    def pay_download_nowait(self) -> PaidDownload | None:
+        """Pay for a download now; None, and nothing paid, if `pay_download` would wait or raise."""
+        upstream, paid = self._upstreams.made_nowait(self.connection), None
+        with suppress(UpstreamError):
+            if upstream is not None:
+                self._look_for_answer(upstream.asked_by(self.payer.device), "GET")
+                paid = self.payer.pay_download_nowait()
+        return None if paid is None else self._own(paid)
+
     async def pay_download(self) -> PaidDownload:
         """Pay for a download, as `pay_miss` does."""
         await self._require_worth_asking("GET")
-        paid = await self.payer.pay_download()
+        return self._own(await self.payer.pay_download())
+
+    def _own(self, paid: PaidDownload) -> PaidDownload:
         self.origin.source = PullSource.UPSTREAM
         return _OwnDownload(paid, self.origin)
 
     async def _require_worth_asking(self, method: Method) -> None:
-        pull = self.pull
         async with self.upstream() as upstream:
-            upstream.require_worth_asking(pull.kind, pull.repository, pull.digest, method)
+            self._look_for_answer(upstream, method)
+
+    def _look_for_answer(self, upstream: Upstream, method: Method) -> None:
+        """Raise the answer that is known already, if there is one."""
+        pull = self.pull
+        upstream.require_worth_asking(pull.kind, pull.repository, pull.digest, method)
 
 
 class Content(Protocol):

@@ -150,9 +150,7 @@ class StoredContent:
         first = asked.first if may_be_unverified else None
         try:
             arrival = await stack.enter_async_context(
-                self._flights.join(
-                    asked.connection, right, asked.pay_download, asked.payer.device, first
-                )
+                self._flights.join(asked.connection, right, asked, asked.payer.device, first)
             )
         except (NoRoomError, StoreGaveUpError, OSError) as error:
             count_not_kept(self._store.metrics, error)

@@ -8,6 +8,7 @@ paid.end()                                       # when it has ended, or paid.gi
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Final, Protocol
 
 from attrs import define, field, frozen
@@ -16,6 +17,7 @@ from facade.registries.device_allowance import (
     MAX_WAIT_SECONDS,
     CostLimits,
     DeviceAllowances,
+    TooCostlyError,
     TooManyDownloadsError,
 )
 from facade.registries.spender import Spender, SpendsNothing
@@ -36,7 +38,17 @@ class PaidDownload(Protocol):
         """It did not begin, because somebody else had begun it meanwhile."""
 
 
-class Payer(Spender, Protocol):
+class PaysDownloads(Protocol):
+    """Who pays for downloads."""
+
+    def pay_download_nowait(self) -> PaidDownload | None:
+        """Pay for a download now; None, and nothing paid, if `pay_download` would wait or raise."""
+
+    async def pay_download(self) -> PaidDownload:
+        """Pay for a download; raise `TooCostlyError`."""
+
+
+class Payer(Spender, PaysDownloads, Protocol):
     """Who pays for what a pull costs upstream."""
 
     @property
@@ -45,9 +57,6 @@ class Payer(Spender, Protocol):
 
     async def pay_miss(self) -> None:
         """Pay for a question to upstream; raise `TooCostlyError`."""
-
-    async def pay_download(self) -> PaidDownload:
-        """Pay for a download; raise `TooCostlyError`."""
 
     def go_on_by_download(self) -> PaidDownload:
         """Count a download that cannot be refused, because an answer has begun."""
@@ -74,6 +83,10 @@ class FreePayer(SpendsNothing):
 
     async def pay_miss(self) -> None:
         """Go on at once."""
+
+    def pay_download_nowait(self) -> FreeDownload:
+        """Go on at once."""
+        return FreeDownload(self.device)
 
     async def pay_download(self) -> FreeDownload:
         """Go on at once."""
@@ -126,6 +139,17 @@ class Payers:
             self._allowances.give_back_miss(device)
             raise
 
+    def pay_download_nowait(self, device: str, access_key: str = "") -> PaidDownload | None:
+        """Pay for a download now; None, and nothing counted, if that has to wait or is refused."""
+        if not self._allowances.begin_download(device):
+            return None
+        with suppress(TooCostlyError):
+            if not self._allowances.take_miss(device, access_key):
+                return _CountedDownload(self, device)
+            self.give_back_miss(device)
+        self.end_download(device)
+        return None
+
     async def pay_download(self, device: str, access_key: str = "") -> PaidDownload:
         """Wait until the device may begin a download; raise `TooCostlyError` if that takes long."""
         await self._begin(device)
@@ -172,6 +196,10 @@ class DevicePayer:
     async def pay_miss(self) -> None:
         """Pay for a question to upstream; raise `TooCostlyError`."""
         await self._payers.pay_miss(self.device, self._access_key)
+
+    def pay_download_nowait(self) -> PaidDownload | None:
+        """Pay for a download now; None, and nothing paid, if `pay_download` would wait or raise."""
+        return self._payers.pay_download_nowait(self.device, self._access_key)
 
     async def pay_download(self) -> PaidDownload:
         """Pay for a download; raise `TooCostlyError`."""

@@ -91,6 +91,14 @@ class Upstreams:
                 self._close_if_unused(entry)
                 del entry  # a task that ends with an error from here holds this frame
 
+    def made_nowait(self, connection: ApprovedConnection) -> Upstream | None:
+        """Return the connection's upstream, to be asked in this step; None if it is not there."""
+        entry = self._entries.get(connection.id)
+        if entry is None or entry.access_key != connection.access_key:
+            return None
+        made = entry.making.outcome_nowait
+        return made if isinstance(made, Upstream) else None
+
     def retire(self, connection_id: UUID, *, serving: ApprovedConnection | None) -> None:
         """Let go of an upstream if its connection serves no more, or with another access key."""
         self._told[connection_id] = serving.access_key if serving else None

@@ -72,7 +72,7 @@ async def test_what_was_stored_since_it_was_looked_for_is_not_bought_again(
     right = Right(FlightKey(host.connection.access_key, Kind.BLOB, BLOB.digest), SOME_REPOSITORY)
     await eventually(lambda: world.processes[0].flights.proven_length(right) is None)  # it is over
     with pytest.raises(NothingArrivesError):
-        async with process.flights.join(host.connection, right, FREE.pay_download):
+        async with process.flights.join(host.connection, right, FREE):
             pass
     assert len(host.simulator.pulls) == 1
     assert not world.partial(host, BLOB, REPOSITORY).parent.exists()

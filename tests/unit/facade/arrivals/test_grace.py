@@ -58,9 +58,8 @@ async def leave(flights: Flights, key: Right, devices: list[str], wanted: int | 
     """Have devices ask for bytes, and leave when some have come."""
 
     async def read(device: str) -> None:
-        pay = FREE.pay_download
         first = ByteRanges(((0, wanted - 1),)) if wanted is not None else None
-        async with flights.join(CONNECTION, key, pay, device, first) as arrival:
+        async with flights.join(CONNECTION, key, FREE, device, first) as arrival:
             want = _want(wanted)
             arrival.want(want)
             await eventually(lambda: arrival.reached >= min(CAME, wanted or CAME))
@@ -129,8 +128,7 @@ async def test_whoever_comes_back_ends_the_grace(machine: Machine) -> None:
 
 
 async def _whole(flights: Flights, key: Right) -> bytes:
-    pay = FREE.pay_download
-    async with flights.join(CONNECTION, key, pay, "two") as arrival:
+    async with flights.join(CONNECTION, key, FREE, "two") as arrival:
         length = arrival.length or 0
         want = Want.whole(length)
         arrival.want(want)

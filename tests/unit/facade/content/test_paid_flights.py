@@ -12,10 +12,10 @@ import pytest
 from attrs import define, field
 
 from facade.arrivals.arrival import Arrival
-from facade.arrivals.flights import Flights, Pay
+from facade.arrivals.flights import Flights
 from facade.arrivals.want import Want
 from facade.registries.device_allowance import CostLimits, TooManyDownloadsError
-from facade.registries.payer import FREE, PaidDownload, Payer, Payers
+from facade.registries.payer import FREE, PaidDownload, Payer, Payers, PaysDownloads
 from facade.rights.right import Right
 from facade.values.piece import PIECE_BYTES
 from tests.support.eventually import eventually
@@ -34,9 +34,31 @@ class Counted:
     payer: Payer
     paid: int = 0
 
-    async def __call__(self) -> PaidDownload:
+    def pay_download_nowait(self) -> PaidDownload | None:
+        """Pay, if nothing has to be waited for."""
+        paid = self.payer.pay_download_nowait()
+        self.paid += paid is not None
+        return paid
+
+    async def pay_download(self) -> PaidDownload:
         """Pay."""
         self.paid += 1
+        return await self.payer.pay_download()
+
+
+@define
+class Late:
+    """A payer that has to wait before it may pay."""
+
+    payer: Payer
+    may_pay: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def pay_download_nowait(self) -> None:
+        """Pay nothing yet."""
+
+    async def pay_download(self) -> PaidDownload:
+        """Wait, and pay."""
+        await self.may_pay.wait()
         return await self.payer.pay_download()
 
 
@@ -67,9 +89,9 @@ def one_download() -> Callable[[], Counted]:
     return lambda: Counted(payers.payer("device"))
 
 
-async def read(flights: Flights, key: Right, pay: Pay) -> bytes:
+async def read(flights: Flights, key: Right, payer: PaysDownloads) -> bytes:
     """Read a blob to its end."""
-    async with flights.join(CONNECTION, key, pay) as arrival:
+    async with flights.join(CONNECTION, key, payer) as arrival:
         return bytes(await arrival.read(0, await whole(arrival)))
 
 
@@ -126,20 +148,32 @@ async def test_what_does_not_begin_is_paid_back(
 ) -> None:
     """Whoever waits to pay finds that another has begun it, and reads along."""
     key, flights = machine.key(), machine.process().flights
-    waiting = Counted(FREE)
-    blocked = asyncio.Event()
-
-    async def pay_late() -> PaidDownload:
-        await blocked.wait()
-        return await device.pay_download()
-
     device = one_download().payer
-    late = asyncio.create_task(read(flights, key, pay_late))
+    payer = Late(device)
+    late = asyncio.create_task(read(flights, key, payer))
     await asyncio.sleep(0)
-    early = asyncio.create_task(read(flights, key, waiting))
+    early = asyncio.create_task(read(flights, key, FREE))
     await eventually(lambda: len(machine.registry.requests) == 1)
-    blocked.set()
+    payer.may_pay.set()
     machine.held.gate.set()
     assert await asyncio.gather(*[late, early]) == [CONTENT] * 2
     assert len(machine.registry.requests) == 1
     (await device.pay_download()).end()
+
+
+async def test_who_pays_at_once_and_follows_another_process_has_it_back(
+    machine: PayingMachine, one_download: Callable[[], Counted]
+) -> None:
+    """It pays before it looks, because mostly nobody else brings it."""
+    key, one, other = machine.key(), machine.process().flights, machine.process().flights
+    first = asyncio.create_task(read(one, key, FREE))
+    files = machine.folder.glob
+    await eventually(lambda: any(path.stat().st_size for path in files("ingest/*/data")))
+    follower = one_download()
+    second = asyncio.create_task(read(other, key, follower))
+    await eventually(lambda: other.followers == 1)
+    (await follower.payer.pay_download()).end()  # while it follows
+    machine.held.gate.set()
+    assert await asyncio.gather(*[first, second]) == [CONTENT] * 2
+    assert len(machine.registry.requests) == 1
+    assert follower.paid == 1

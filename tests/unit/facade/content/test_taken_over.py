@@ -45,8 +45,7 @@ def left_over(process: Process, right: Right) -> None:
 
 async def read(process: Process, right: Right) -> bytes:
     """Return what a device may be sent, to the end."""
-    pay = FREE.pay_download
-    async with process.flights.join(CONNECTION, right, pay) as arrival:
+    async with process.flights.join(CONNECTION, right, FREE) as arrival:
         body, want = b"", Want.whole(len(LARGE))
         arrival.want(want)
         while want.at < len(LARGE):
@@ -130,8 +129,7 @@ async def test_it_may_be_stopped_while_it_is_hashed(machine: Machine) -> None:
     right = right_to(machine.registry.blob(LARGE))
     process = machine.process()
     left_over(process, right)
-    pay = FREE.pay_download
-    async with process.flights.join(CONNECTION, right, pay):
+    async with process.flights.join(CONNECTION, right, FREE):
         await process.flights.land()
     assert await asyncio.to_thread(process.store.layout.flight(right).exists)
     assert await read(process, right) == LARGE

@@ -64,8 +64,7 @@ class Reader:
 
     async def read(self) -> bytes:
         """Read to the end, or raise."""
-        pay = FREE.pay_download
-        async with self.process.flights.join(CONNECTION, self.key, pay) as arrival:
+        async with self.process.flights.join(CONNECTION, self.key, FREE) as arrival:
             self.announced = arrival.length
             await self.follow(arrival)
         return self.body
@@ -232,8 +231,7 @@ async def test_a_file_that_lost_its_end_is_no_shorter_blob(machine: Machine) -> 
     folder, late = one.store.layout.flight(key), Reader(other, key)
     reading = asyncio.create_task(Reader(one, key).read())
     await eventually(lambda: Announcement.read(folder) is not None)
-    pay = FREE.pay_download
-    async with other.flights.join(CONNECTION, key, pay) as arrival:
+    async with other.flights.join(CONNECTION, key, FREE) as arrival:
         await one.stop()
         with pytest.raises(ArrivalEndedError):
             await reading

@@ -101,6 +101,34 @@ async def test_a_download_costs_a_miss_and_gives_both_back() -> None:
         await payer.pay_download()
 
 
+async def test_a_download_that_can_be_paid_at_once_is_paid_as_any(payer: Payer) -> None:
+    """It counts as one of the device's, and costs a miss."""
+    started = [payer.pay_download_nowait() for _ in range(3)]
+    assert started[0] is not None
+    assert started[1] is not None
+    assert started[2] is None  # the limit is two
+    started[0].end()
+    assert payer.pay_download_nowait() is not None
+
+
+async def test_what_would_have_to_wait_is_not_paid_at_once(payer: Payer) -> None:
+    """Nor is anything counted for it, however often it is tried."""
+    await use_up(payer)
+    assert [payer.pay_download_nowait() for _ in range(100)] == [None] * 100
+    async with asyncio.timeout(2):  # 100 paid misses would be ten seconds
+        for _ in range(2):
+            await payer.pay_download()
+
+
+async def test_what_would_be_refused_is_not_paid_at_once() -> None:
+    """Nor does it count as a download that runs."""
+    payer = Payers.within(CostLimits(misses_per_minute=1, downloads=1)).payer("device")
+    await payer.pay_miss()
+    assert payer.pay_download_nowait() is None
+    with pytest.raises(TooManyMissesError):
+        await payer.pay_download()
+
+
 async def test_what_is_nobodys_has_no_limit() -> None:
     """What goes on for those who follow already is not refused in its middle."""
     payer = FREE
