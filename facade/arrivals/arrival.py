@@ -6,7 +6,7 @@ and length agree, `Want` says; whichever process finds that out.
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,6 +15,7 @@ from attrs import define, field
 
 from facade.arrivals.arrival_state import ArrivalMachine
 from facade.arrivals.gaps import ALIGNED_BYTES, Fetched, aligned_end, is_near
+from facade.arrivals.just_come import FirstPieces, JustCome
 from facade.arrivals.marked_ranges import MarkedRanges
 from facade.arrivals.want import Ends, Want
 from facade.errors import PullError
@@ -98,7 +99,7 @@ class Arrival(Protocol):
         """
 
     async def read(self, offset: int, count: int) -> memoryview:
-        """Return `count` bytes that have come; raise `OSError` as `read_nowait` does."""
+        """Return at most `count` bytes that have come; raise `OSError` as `read_nowait` does."""
 
 
 @define(eq=False)
@@ -118,6 +119,8 @@ class Progress:
     streams: list[Fetched] = field(factory=list, init=False)  # those that bring it now
     hungry: asyncio.Event = field(factory=asyncio.Event, init=False)  # other bytes are wanted
     unreadable: OSError | None = field(default=None, init=False)  # what reading it has met
+    just_come: JustCome | None = field(default=None, init=False)  # and is being written
+    _first_pieces: FirstPieces = field(factory=FirstPieces, init=False)
     _waits: Iterator[int] = field(factory=count, init=False)
     _waiting: dict[Want, asyncio.Future[None]] = field(factory=dict, init=False)
 
@@ -129,7 +132,7 @@ class Progress:
     @property
     def reached(self) -> int:
         """The end of its beginning."""
-        return self.come.run_end(0)
+        return self._come_to(0)
 
     @property
     def is_proven(self) -> bool:
@@ -183,9 +186,42 @@ class Progress:
         Only who can go on by it is woken: of a herd that reads in ranges, most wait for others.
         """
         self.come.add(first, end)
+        self._wake()
+
+    def show(self, chunk: bytes, first: int) -> None:
+        """Give readers the first whole pieces that come, while they are written; no others."""
+        if self.length is not None and (come := self._first_pieces.take(chunk, first, self.length)):
+            self.just_come = come
+            self._wake()
+
+    def note_written(self, chunks: Sequence[bytes]) -> None:
+        """Note that these have been written, or compared, and their whole pieces have come."""
+        if self.just_come is not None and any(each is self.just_come.last for each in chunks):
+            self.just_come = None
+
+    def require_as_shown(self) -> None:
+        """Raise `WrongBytesError` if readers were shown other bytes than the file has. Blocks.
+
+        The stream that brought them has ended before they were written, and another one has brought
+        them, too.
+        """
+        shown = self.just_come
+        if shown is not None:
+            count = shown.end - shown.first
+            if self.file.read_now(shown.first, count) != shown.read(shown.first, count):
+                raise WrongBytesError("the registry sent other bytes the second time")
+
+    def _wake(self) -> None:
         for want, moved in self._waiting.items():
             if not moved.done() and self._limit(want) is not None:
                 moved.set_result(None)
+
+    def _come_to(self, offset: int) -> int:
+        """Return the end of what may be read from an offset on without a gap."""
+        come_to = self.come.run_end(offset)
+        if self.just_come is None:
+            return come_to
+        return self.come.run_end(self.just_come.run_end(come_to))
 
     async def sendable(self, want: Want) -> int:
         """Wait as `Arrival` says."""
@@ -209,7 +245,7 @@ class Progress:
             return self.length or 0
         if self.is_wrong:
             return None
-        limit = want.sendable(self.come.run_end(want.at), self.come.count, self.length)
+        limit = want.sendable(self._come_to(want.at), self.come.count, self.length)
         return limit if limit > want.at else None
 
     async def note_marked(self, device: str) -> None:
@@ -226,7 +262,7 @@ class Progress:
 
     def _stir(self, want: Want) -> None:
         """Have other bytes fetched, unless the next ones come soon anyhow."""
-        come_to = self.come.run_end(want.at)
+        come_to = self._come_to(want.at)
         is_held_back = want.end is not None and come_to >= (want.wanted_end or 0)
         if not (self.streams if is_held_back else is_near(come_to, self.streams)):
             self.hungry.set()
@@ -236,6 +272,10 @@ class Progress:
 
         So readers ask for the same pieces, wherever they began, and share them.
         """
+        if self.just_come is not None:
+            if (shown := self.just_come.read(offset, count)) is not None:
+                return shown
+            count = self.just_come.count_before(offset, count)
         shared = self.readers.piece_at(offset, count)
         if shared is not None:
             return shared
@@ -246,6 +286,10 @@ class Progress:
 
     async def read(self, offset: int, count: int) -> memoryview:
         """Return bytes of the growing file. If they are unreadable, whoever fills it is told."""
+        if self.just_come is not None:
+            if (shown := self.just_come.read(offset, count)) is not None:
+                return shown
+            count = self.just_come.count_before(offset, count)
         try:
             piece = await self.file.read(offset, count)
         except OSError as error:

@@ -129,6 +129,7 @@ class BlobStreams:
                     await writer.settle()
                     current[0] = self._sink(0)
                 expected = download.reached
+                self._progress.show(chunk, expected - len(chunk))
                 await writer.put(chunk)
                 asked_at = time.monotonic()
             await download.close()  # at once: of an answer that goes on, more would come meanwhile
@@ -164,6 +165,7 @@ class BlobStreams:
         await self._write(sink, partial(self._write_and_hash, sink, chunks), sum(map(len, chunks)))
         download.at = max(download.at, sink.checked)
         self._progress.advance(before, sink.checked)
+        self._progress.note_written(chunks)
         self._hash.note()
 
     def _write_and_hash(self, sink: SegmentWriter, chunks: list[bytes]) -> None:

@@ -35,7 +35,7 @@ from facade.arrivals.verified_pieces import PieceVerifier
 from facade.arrivals.want import Ends, Want
 from facade.arrivals.widening import Widening
 from facade.loop.outcome import Failed, outcome_of
-from facade.loop.thread_work import until_done
+from facade.loop.thread_work import finish_in_thread, until_done
 from facade.registries.spender import spending
 from facade.registries.upstream import Upstream
 from facade.store.arriving_file import RottenArrivalError
@@ -126,6 +126,8 @@ class Filling:
                 self._progress.hungry.clear()
             if isinstance(outcome := hashing.result(), Failed):
                 raise outcome.own()
+            if self._progress.just_come is not None:
+                await finish_in_thread(self._progress.require_as_shown)
         finally:
             hashing.cancel()
             self._widening.end(await self._streams.end())

@@ -132,6 +132,8 @@ class Flight:
     _first: ByteRanges | None = None  # what the one who begins it wants first; None: all of it
     _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
     _progress: asyncio.Future[Progress | Failed] = field(factory=_future, init=False)
+    # Set with it. To await the future, shielded, takes each reader one more turn of the loop.
+    _has_progress: asyncio.Event = field(factory=asyncio.Event, init=False)
     # While it is under way. One that was cancelled keeps its frames, and they keep this.
     _task: asyncio.Task[None] | None = field(default=None, init=False)
     _readers: int = field(default=0, init=False)
@@ -173,7 +175,8 @@ class Flight:
         self._stop_grace_timer()
         early = self._early.add(first)
         try:
-            progress = await asyncio.shield(self._progress)
+            await self._has_progress.wait()
+            progress = self._progress.result()
             if isinstance(progress, Failed):
                 raise progress.own()
             progress.is_left = False
@@ -383,9 +386,11 @@ class Flight:
             raise NothingArrivesError
 
     async def _begin(self, answer: Answer) -> Progress:
-        """Make room and let readers in, because upstream has said that they may read."""
+        """Make room and let readers in, because upstream has said that they may read.
+
+        What comes first is received meanwhile.
+        """
         self._come_bytes = answer.left_bytes
-        await self._make_room(answer)
         progress = Progress(
             self._ingest.reader(answer.length),
             self.repository,
@@ -394,8 +399,20 @@ class Flight:
             answer.come,
             MarkedRanges(self.key.digest, self._ingest.folder),
         )
-        self._progress.set_result(progress)
+        if answer.span is not None:
+            answer.span.receive_first(progress.show)
+        try:
+            await self._make_room(answer)
+        except BaseException:
+            self._close(progress)
+            raise
+        self._tell(progress)
+        await asyncio.sleep(0)  # whoever waits for the first byte has its turn before the rest
         return progress
+
+    def _tell(self, progress: Progress | Failed) -> None:
+        self._progress.set_result(progress)
+        self._has_progress.set()
 
     async def _receive(self, answer: Answer, progress: Progress, upstream: Upstream) -> None:
         """Write what comes and let readers follow, until digest and length agree."""
@@ -542,7 +559,7 @@ class Flight:
         if progress is not None:
             progress.tell()
         elif not self._progress.done():
-            self._progress.set_result(Failed(failure))
+            self._tell(Failed(failure))
         if self._readers == 0:
             self._close(progress)
         self._task = None

@@ -8,6 +8,7 @@ is told (`NoRangesError`), and asks for the whole.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from typing import Final
 
 from attrs import define, field
@@ -25,6 +26,8 @@ from facade.arrivals.download import (
 from facade.arrivals.early_readers import EarlyReader
 from facade.arrivals.validator import Validator
 from facade.errors import PullError
+from facade.loop.outcome import Failed, outcome_of
+from facade.loop.thread_work import until_done
 from facade.registries.upstream import Upstream
 from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName
@@ -78,6 +81,7 @@ class SpanDownload:
     has_begun: bool = field(default=False, init=False)  # whether some of it has come
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _chunks: AsyncIterator[bytes] | None = field(default=None, init=False)
+    _first: asyncio.Task[bytes | Failed] | None = field(default=None, init=False)  # chunk, so far
     _part: ContentRange | None = field(default=None, init=False)
     _answer_end: int = field(default=0, init=False)  # of what the present answer has
     _failures: int = field(default=0, init=False)  # in a row, without progress
@@ -104,6 +108,29 @@ class SpanDownload:
         self._chunks, self._stack, self.is_claim = chunks, stack, is_claim
         self._part, self._answer_end = part, part.last + 1 if part else self.length
         self._doubts_ranges = part is not None
+
+    def receive_first(self, show: Callable[[bytes, int], None]) -> None:
+        """Receive the first chunk of the answer that has come; `chunks` yields it.
+
+        `show` is told of it and of its place, as soon as it has come.
+        """
+        if self._chunks is not None:
+            first = partial(self._shown_first, self._chunks, show)
+            self._first = asyncio.create_task(outcome_of(first))
+            self._chunks = _behind(self._first, self._chunks)
+            self._stack.push_async_callback(self._end_first)  # before the answer is let go of
+
+    async def _shown_first(
+        self, chunks: AsyncIterator[bytes], show: Callable[[bytes, int], None]
+    ) -> bytes:
+        chunk = await anext(chunks, b"")
+        show(chunk[: self.end - self.reached], self.reached)
+        return chunk
+
+    async def _end_first(self) -> None:
+        if self._first is not None:
+            self._first.cancel()
+            await until_done(self._first)
 
     @property
     def has_the_rest(self) -> bool:
@@ -284,3 +311,16 @@ class SpanDownload:
         asked = error.retry_after if isinstance(error, ASKING_FOR_PATIENCE) else None
         await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
         return True
+
+
+async def _behind(
+    first: asyncio.Task[bytes | Failed], chunks: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """Yield a first chunk, which is being received, and what follows; nothing if it is empty."""
+    chunk = await asyncio.shield(first)
+    if isinstance(chunk, Failed):
+        raise chunk.own()
+    if chunk:
+        yield chunk
+        async for chunk in chunks:
+            yield chunk

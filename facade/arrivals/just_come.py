@@ -1,0 +1,65 @@
+"""The first bytes of an arriving blob that have come, as its readers have them before the disk has.
+
+A device waits for its first byte. So it is given from memory what is being written, and not read
+back. It is whole checked pieces: what was given can be told from what is in the file, and if it
+cannot be written, whoever goes on without the store has it to be hashed.
+"""
+
+from attrs import define, field, frozen
+
+from facade.arrivals.gaps import ALIGNED_BYTES
+
+
+@frozen(eq=False)
+class JustCome:
+    """A span that is being written."""
+
+    first: int
+    end: int
+    last: bytes = field(repr=False)  # chunk of it: when that is written, all of it is
+    _content: bytes = field(repr=False)  # of the span, and perhaps a part of the next piece
+
+    def run_end(self, come_to: int) -> int:
+        """Return the end of what has come, if all before `come_to` has."""
+        return self.end if self.first <= come_to < self.end else come_to
+
+    def read(self, offset: int, count: int) -> memoryview | None:
+        """Return at most so many bytes; None if there are none at this offset."""
+        if not self.first <= offset < self.end:
+            return None
+        end = min(offset + count, self.end)
+        return memoryview(self._content)[offset - self.first : end - self.first]
+
+    def count_before(self, offset: int, count: int) -> int:
+        """Return how many of so many bytes lie before it."""
+        return min(count, self.first - offset) if offset < self.first else count
+
+
+@define(eq=False)
+class FirstPieces:
+    """Gathers the first chunks of one stream until they have a whole piece."""
+
+    _chunks: list[bytes] = field(factory=list, init=False)
+    _end: int | None = field(default=None, init=False)  # of the chunks; None: nothing has come
+    _is_whole: bool = field(default=False, init=False)
+
+    def take(self, chunk: bytes, first: int, length: int) -> JustCome | None:
+        """Take a chunk; return the whole pieces when there are some, once. `length`: of the blob.
+
+        What is not the next chunk is passed over: it was taken already, or another stream's.
+        """
+        if self._is_whole or (self._end is None and first % ALIGNED_BYTES):
+            return None
+        if self._end not in (None, first) or not chunk:
+            return None
+        self._chunks.append(chunk)
+        self._end = end = first + len(chunk)
+        content = chunk if len(self._chunks) == 1 else b"".join(self._chunks)
+        begin = end - len(content)
+        if end < length:
+            end -= end % ALIGNED_BYTES
+        if end <= begin:
+            return None
+        self._is_whole = True
+        self._chunks.clear()
+        return JustCome(begin, end, chunk, content)
