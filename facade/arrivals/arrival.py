@@ -27,7 +27,7 @@ from facade.store.inode import Inode
 from facade.store.page_cache_read import READ_BYTES
 from facade.store.shared_pieces import BlobReaders
 from facade.values.coverage import Coverage
-from facade.values.piece import Piece, WrongBytesError
+from facade.values.piece import PIECE_BYTES, Piece, WrongBytesError
 from shared.oci import RepositoryName
 
 POLL_SECONDS: Final = 0.02  # another process does not tell of its progress, so it is looked at
@@ -142,7 +142,8 @@ class Progress:
     @property
     def is_wrong(self) -> bool:
         """Whether its bytes were wrong."""
-        return not self.is_proven and isinstance(self.machine.cause, WrongBytesError)
+        machine = self.machine  # asked for each piece: what is hardly ever so is looked at first
+        return isinstance(machine.cause, WrongBytesError) and not machine.is_proven
 
     @property
     def inode(self) -> Inode:
@@ -186,13 +187,13 @@ class Progress:
         Only who can go on by it is woken: of a herd that reads in ranges, most wait for others.
         """
         self.come.add(first, end)
-        self._wake()
+        self._wake(first)
 
     def show(self, chunk: bytes, first: int) -> None:
         """Give readers the first whole pieces that come, while they are written; no others."""
         if self.length is not None and (come := self._first_pieces.take(chunk, first, self.length)):
             self.just_come = come
-            self._wake()
+            self._wake(come.first)
 
     def note_written(self, chunks: Sequence[bytes]) -> None:
         """Note that these have been written, or compared, and their whole pieces have come."""
@@ -211,9 +212,12 @@ class Progress:
             if self.file.read_now(shown.first, count) != shown.read(shown.first, count):
                 raise WrongBytesError("the registry sent other bytes the second time")
 
-    def _wake(self) -> None:
+    def _wake(self, first: int) -> None:
+        # Whoever waits elsewhere finds no more than before: at most a piece is held back.
+        near, come_to = first - PIECE_BYTES, self._come_to(first)
         for want, moved in self._waiting.items():
-            if not moved.done() and self._limit(want) is not None:
+            is_touched = near <= want.at < come_to or want.ends is Ends.IN_STEP
+            if is_touched and not moved.done() and self._limit(want) is not None:
                 moved.set_result(None)
 
     def _come_to(self, offset: int) -> int:

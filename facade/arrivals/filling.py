@@ -174,7 +174,9 @@ class Filling:
         is_one_at_a_time = self._one_at_a_time.lasts(time.monotonic())
         most = 1 if is_one_at_a_time else MAX_STREAMS
         wants = list(self._wants())
-        self._leave_unwanted(wants)
+        whole = next((want for want in wants if want.needs_all), None)
+        if whole is None:
+            self._leave_unwanted(wants)
         while len(self._streams.running) < most:
             segment = next_segment(
                 self._length,
@@ -187,7 +189,6 @@ class Filling:
                 break
             with spending(segment.payer):
                 self._streams.start(BlobStream(self.span(segment)))
-        whole = next((want for want in wants if want.needs_all), None)
         if whole is None or self._progress.is_left or is_one_at_a_time:
             self._widening.stop_waiting()
             return
@@ -268,15 +269,12 @@ class Filling:
 
     def _leave_unwanted(self, wants: Sequence[Want]) -> None:
         """Let go of what nobody waits for any more: its bytes would be bought in vain."""
-        if not wants or any(want.needs_all for want in wants):
+        if not wants:
             return
+        wanted = {(want.at, want.wanted_end or self._length) for want in wants}
         for stream in self._streams.running:
             span = stream.download
-            ends = [
-                want.wanted_end or self._length
-                for want in wants
-                if want.at < span.end and (want.wanted_end or self._length) > span.at
-            ]
+            ends = (end for at, end in wanted if at < span.end and end > span.at)
             wanted_end = max(ends, default=span.reached)
             least = aligned_end(max(wanted_end, span.reached), self._length)
             if span.end - least > MAX_SKIPPED_BYTES:  # less costs less than another connection

@@ -7,7 +7,7 @@ follows from the beginning, in one stream, as long as somebody wants all of it.
 All spans begin at a checked piece, and end at one or with the blob.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 from attrs import evolve, frozen
@@ -19,6 +19,7 @@ from facade.values.coverage import Coverage
 ALIGNED_BYTES: Final = 32 * 1024  # what has a checksum of its own
 NEAR_BYTES: Final = 256 * 1024  # ahead of a stream: it comes sooner than another answer begins
 READ_AHEAD_BYTES: Final = 512 * 1024  # whoever has less before him is fetched for before he waits
+NOT_YET: Final = 2**62  # behind all who wait
 # At once for one blob. Browsers and containerd (`max_concurrent_downloads`) stay below it.
 MAX_STREAMS: Final = 16
 MANY_STREAMS: Final = 8
@@ -64,7 +65,7 @@ def next_segment(
     length: int,
     come: Coverage,
     streams: Sequence[Fetched],
-    wants: Iterable[Want],
+    wants: Sequence[Want],
     at_once: int | None = None,
 ) -> Segment | None:
     """Return what to fetch now; None if all that is wanted has come or is being fetched.
@@ -72,35 +73,48 @@ def next_segment(
     `at_once`: how much one stream brings of the whole before others have their turn; None: all.
     """
     at_once = length if at_once is None else at_once
-    hungry, needs_all = list[tuple[int, int, Want]](), None
-    for want in wants:
-        needs_all = want if needs_all is None and want.needs_all else needs_all
-        come_to = come.run_end(want.at)
-        if want.waits_since is not None:
-            hungry.append((want.waits_since, come_to, want))
-        elif come_to - want.at < READ_AHEAD_BYTES:
-            hungry.append((2**62, come_to, want))
-    hungry.sort(key=lambda each: each[0])
-    for _, come_to, want in hungry:
+    for come_to, wanted_end, want in _hungry(length, come, wants):
         if len(streams) >= MAX_STREAMS:
             return None
-        segment = _segment_of(want, come_to, length, come, streams, at_once)
+        segment = _segment_of(want, come_to, wanted_end, length, come, streams, at_once)
         if segment is not None:
             return evolve(segment, payer=want.payer)
-    if needs_all is None or streams or (rest := _rest(length, come, at_once)) is None:
+    if streams or (rest := _rest(length, come, at_once)) is None:
         return None
-    return evolve(rest, payer=needs_all.payer)
+    needs_all = next((want for want in wants if want.needs_all), None)
+    return None if needs_all is None else evolve(rest, payer=needs_all.payer)
+
+
+def _hungry(length: int, come: Coverage, wants: Sequence[Want]) -> Iterator[tuple[int, int, Want]]:
+    """Yield where what has come for a reader ends, where what it wants ends, and what it is.
+
+    The longest wait goes first. Of a fleet that waits for the same bytes one is given.
+    """
+    hungry = dict[tuple[int, int], tuple[int, Want]]()
+    for want in wants:
+        waits_since, come_to = want.waits_since, come.run_end(want.at)
+        if waits_since is None:
+            if come_to - want.at >= READ_AHEAD_BYTES:
+                continue
+            waits_since = NOT_YET
+        wanted_end = want.wanted_end
+        place = come_to, length if wanted_end is None else wanted_end
+        known = hungry.get(place)
+        if known is None or waits_since < known[0]:
+            hungry[place] = waits_since, want
+    for place, (_, want) in sorted(hungry.items(), key=lambda each: each[1][0]):
+        yield *place, want
 
 
 def _segment_of(
     want: Want,
     come_to: int,
+    wanted_end: int,
     length: int,
     come: Coverage,
     streams: Sequence[Fetched],
     at_once: int,
 ) -> Segment | None:
-    wanted_end = length if want.wanted_end is None else want.wanted_end
     first = come_to - come_to % ALIGNED_BYTES
     if come_to >= wanted_end or is_near(first, streams):
         return None

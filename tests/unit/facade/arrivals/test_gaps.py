@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from facade.arrivals.gaps import ALIGNED_BYTES, MAX_STREAMS, NEAR_BYTES, Segment, next_segment
 from facade.arrivals.want import MOST_AHEAD_BYTES, Ends, Want
+from facade.registries.spender import SpendsNothing, spending
 from facade.values.byte_range import Span
 from facade.values.coverage import Coverage
 from facade.values.piece import PIECE_BYTES
@@ -152,6 +153,17 @@ def test_who_waits_longest_is_fetched_for_first() -> None:
     begun = registry.assign(readers)
     assert len(begun) == len(readers) <= MAX_STREAMS
     assert [each.first for each in begun] == [want.first for want in reversed(readers)]
+
+
+def test_of_a_fleet_that_waits_for_the_same_the_one_that_waits_longest_pays() -> None:
+    """The others have it for nothing, whatever the order in which they are looked at."""
+    registry, fleet = Registry(), list[Want]()
+    for waits_since in (7, None, 3, 5):
+        with spending(SpendsNothing()):
+            fleet.append(Want(0, LENGTH, Ends.WITH_ITS_BYTES, is_all=False))
+        fleet[-1].waits_since = waits_since
+    [segment] = registry.assign(fleet)
+    assert segment.payer is fleet[2].payer
 
 
 def test_two_bytes_do_not_buy_the_blob() -> None:

@@ -12,19 +12,20 @@ from facade.arrivals.arrival_state import ArrivalMachine, ArrivalState
 from facade.arrivals.gaps import ALIGNED_BYTES
 from facade.arrivals.want import Ends, Want
 from facade.store.ingest_file import OwnedIngest
+from facade.values.piece import PIECE_BYTES
 from shared.oci import RepositoryName
 
 PIECES = 16
 LENGTH = PIECES * ALIGNED_BYTES - 5
 
 
-def progress(folder: Path) -> Progress:
-    """Return that of a blob of which the first half has come."""
+def progress(folder: Path, length: int | None = LENGTH) -> Progress:
+    """Return that of a blob of which the first half has come; None: nobody knows its length."""
     ingest = OwnedIngest.acquire(folder)
     assert ingest is not None
     machine = ArrivalMachine()
     machine.advance(ArrivalState.ARRIVING)
-    arrives = Progress(ingest.reader(LENGTH), RepositoryName.parse("team/app"), machine)
+    arrives = Progress(ingest.reader(length), RepositoryName.parse("team/app"), machine)
     arrives.advance(0, LENGTH // 2 - LENGTH // 2 % ALIGNED_BYTES)
     return arrives
 
@@ -90,6 +91,15 @@ async def test_a_range_in_step_is_woken_by_bytes_anywhere(tmp_path: Path) -> Non
     in_step = Waiting.begin(arrives, want)
     arrives.advance(12 * ALIGNED_BYTES, 13 * ALIGNED_BYTES)
     assert in_step.end()
+
+
+async def test_a_reader_of_unknown_length_is_woken_by_bytes_far_before_it(tmp_path: Path) -> None:
+    """A piece is held back behind it until something follows."""
+    arrives = progress(tmp_path / "arriving", None)
+    arrives.advance(0, PIECE_BYTES)
+    held_back = Waiting.begin(arrives, Want.whole(None))
+    arrives.advance(PIECE_BYTES, PIECE_BYTES + ALIGNED_BYTES)
+    assert held_back.end()
 
 
 async def test_everybody_is_woken_by_the_end(tmp_path: Path) -> None:
