@@ -46,20 +46,25 @@ class Cork:
             self._is_watched = True
             self._loop.call_soon(self._end_turn)
 
+    def take_out(self) -> None:
+        """Hold back nothing: for now, nothing follows what was written."""
+        if self._is_in:
+            self._is_in = False
+            self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
     def let_go(self) -> None:
         """Let go of the connection, which has ended: the two would hold each other."""
         self._is_done = _never
 
     def _end_turn(self) -> None:
         self._is_watched = False
-        if not self._is_done():
+        if not (self._is_in and self._is_done()):
             return
         if self._quiet_turns < QUIET_TURNS:
             self._quiet_turns += 1
             self.watch()
         else:
-            self._is_in = False
-            self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+            self.take_out()
 
 
 def _never() -> bool:

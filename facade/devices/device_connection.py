@@ -315,6 +315,8 @@ class DeviceConnection(BaseProtocol):
         if incoming is None:
             if self._stage is not Stage.AWAITING:
                 self._advance(Stage.AWAITING)
+                if isinstance(self._whole_transport, DeviceTransport):
+                    self._whole_transport.end_answer()
             return
         if self._stage is not Stage.ANSWERING:
             self._advance(Stage.ANSWERING)

@@ -191,6 +191,14 @@ class DeviceTransport(asyncio.Transport):
             self._go_on_writing(WritingState.RESTING)
             self._loop.call_soon(self._begin_turn)
 
+    def end_answer(self) -> None:
+        """Note that nothing follows what was written until the device asks for more.
+
+        A packet that is not full need not wait for the turns after which that is certain.
+        """
+        if not self._unsent and not self._is_closed:
+            self._cork.take_out()
+
     @override
     def pause_reading(self) -> None:
         """Leave what the device sends in the kernel."""

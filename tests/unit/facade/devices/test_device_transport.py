@@ -210,6 +210,30 @@ async def test_records_leave_in_full_packets_while_there_are_more(
     await made.notes.until_lost()
 
 
+async def test_the_end_of_an_answer_leaves_in_the_turn_in_which_it_is_given(
+    connections: Connections,
+) -> None:
+    """Among hundreds of devices that read, a turn of the loop takes tens of milliseconds."""
+    made = await connections.connect()
+    for _ in range(2):
+        made.transport.write(some_bytes(RECORD + 1))
+        assert is_corked(made)
+        made.transport.end_answer()
+        assert not is_corked(made)
+
+
+async def test_an_end_that_waits_for_the_device_leaves_when_it_reads(
+    connections: Connections,
+) -> None:
+    """Until then it makes full packets with what is before it."""
+    made = await connections.connect(reads_late=True)
+    written = await write_until_it_waits(made)
+    made.transport.end_answer()
+    assert is_corked(made)
+    assert await asyncio.to_thread(made.device.read_exactly, len(written)) == written
+    await eventually(lambda: not is_corked(made))
+
+
 async def test_the_end_of_what_waited_is_not_kept_back(connections: Connections) -> None:
     """While the device takes nothing there is more to send; then there is not."""
     made = await connections.connect(reads_late=True)
