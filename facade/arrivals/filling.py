@@ -167,6 +167,8 @@ class Filling:
 
     def _begin_streams(self) -> None:
         """Begin to fetch what is wanted now."""
+        if not self._has_ranges or self._progress.come.count >= self._length:
+            self._hash.need()
         if not self._has_ranges:
             self._widening.narrow()
             self._go_on_whole()
@@ -177,6 +179,8 @@ class Filling:
         whole = next((want for want in wants if want.needs_all), None)
         if whole is None:
             self._leave_unwanted(wants)
+        else:
+            self._hash.need()
         while len(self._streams.running) < most:
             segment = next_segment(
                 self._length,

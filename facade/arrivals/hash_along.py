@@ -2,6 +2,10 @@
 
 It is taken as far as all before has come. What is hashed is read back from the file, so that the
 proof is of what readers are given, whichever stream brought it last.
+
+What an earlier flight has left is hashed again only when the proof is needed. A device that reads a
+blob in one range after the other, with pauses, begins a flight with each: all of the blob's
+beginning would be hashed for each range (docs/decisions/pulls.md).
 """
 
 import asyncio
@@ -28,6 +32,16 @@ class HashAlong:
     _length: int
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _has_come: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _is_needed: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Hash along from the first byte on, unless there is a beginning already."""
+        if not self._progress.come.run_end(0):
+            self.need()
+
+    def need(self) -> None:
+        """Hash what there is: all of it has come, or somebody waits for the proof, or will."""
+        self._is_needed.set()
 
     def note(self) -> None:
         """Look again, because more has come."""
@@ -35,6 +49,7 @@ class HashAlong:
 
     async def to_the_end(self) -> None:
         """Hash all of it as it comes. It was right if this returns; raises `WrongBytesError`."""
+        await self._is_needed.wait()
         while (taken := self.verifier.taken) < self._length:
             self._has_come.clear()
             end = min(self._progress.come.run_end(taken), taken + HASHED_AT_ONCE)

@@ -106,6 +106,26 @@ async def test_it_goes_no_further_than_they_asked(machine: Machine) -> None:
     assert CAME <= await came(process, key) < len(LONG)
 
 
+async def test_a_blob_that_is_read_in_one_range_after_the_other_is_kept_in_the_end(
+    machine: Machine,
+) -> None:
+    """Each range is a flight of its own, and nobody ever waits for the proof."""
+    key, process = right_to(machine.registry.blob(LONG)), machine.process()
+    for first in range(0, len(LONG), CAME):
+        end = min(len(LONG), first + CAME)
+        asked = ByteRanges(((first, end - 1),))
+        async with process.flights.join(
+            CONNECTION, key, FREE.pay_download, "one", asked
+        ) as arrival:
+            want = Want(first, end, Ends.WITH_ITS_BYTES, is_all=False)
+            arrival.want(want)
+            while want.at < end:
+                want.at = await arrival.sendable(want)
+            arrival.leave(want)
+        await eventually(lambda: not process.flights.brings(key))
+    await eventually(lambda: process.store.has(key.key.digest))
+
+
 async def test_one_that_waited_for_much_has_as_much_again(machine: Machine) -> None:
     """It was killed, perhaps, and comes back."""
     key = right_to(machine.registry.blob(LONG, get=Slow(PIECE_BYTES, 0.01)))
