@@ -24,7 +24,7 @@ from facade.store.piece_checksums import (
     checksums_span,
     have_checksums,
     length_header,
-    pieces_there,
+    runs_there,
 )
 from shared.own_files import open_own
 
@@ -100,9 +100,8 @@ class ArrivingFile:
         return None if checksums is None else self._run_end(offset, checksums)
 
     def _run_end(self, offset: int, checksums: bytes | bytearray) -> int:
-        start, there = offset - offset % CHECKED_BYTES, pieces_there(checksums)
-        run = there.index(False) if False in there else len(there)
-        end = start + run * CHECKED_BYTES
+        first, run = next(runs_there(checksums), (0, 0))
+        end = offset - offset % CHECKED_BYTES + (0 if first else run * CHECKED_BYTES)
         return max(offset, end if self.length is None else min(end, self.length))
 
     def read_now(self, offset: int, count: int) -> memoryview:

@@ -31,7 +31,7 @@ from facade.store.cached_open import WAITING, Opening, read_whole
 from facade.store.file_lock import is_locked, lock_exclusively, lock_shared
 from facade.store.growing_checksums import GrowingChecksums, write_all
 from facade.store.inode import allocated_bytes, inode_of, is_file_at
-from facade.store.piece_checksums import CHECKED_BYTES, checksums_span, pieces_there
+from facade.store.piece_checksums import CHECKED_BYTES, checksums_span, runs_there
 from facade.store.segment_writer import SegmentWriter
 from facade.store.wanted_spans import WANTED, ToldWant
 from facade.values.coverage import Coverage
@@ -166,14 +166,11 @@ class OwnedIngest:
         A piece is compared with its checksum when it is read.
         """
         come, size, start = Coverage(), self.size, 0
-        while start < min(length, size):
+        most = length if size >= length else size - size % CHECKED_BYTES
+        while start < most:
             first, count = checksums_span(start, LOOK_BYTES)
-            there = pieces_there(os.pread(self._checksums.descriptor, count, first))
-            for place, is_there in enumerate(there):
-                piece = start + place * CHECKED_BYTES
-                end = min(length, piece + CHECKED_BYTES)
-                if is_there and end <= size:
-                    come.add(piece, end)
+            for piece, end in runs_there(os.pread(self._checksums.descriptor, count, first)):
+                come.add(start + piece * CHECKED_BYTES, min(most, start + end * CHECKED_BYTES))
             start += LOOK_BYTES
         return come
 

@@ -5,6 +5,9 @@ when the blob came, and the scrub verifies it again. Their file has the blob's l
 checksums in order; it grows while a blob arrives.
 """
 
+from array import array
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Final, Self
 
 import xxhash
@@ -110,6 +113,25 @@ def pieces_there(checksums: bytes | bytearray) -> list[bool]:
     """
     starts = range(0, len(checksums), CHECKSUM_BYTES)
     return [any(checksums[start : start + CHECKSUM_BYTES]) for start in starts]
+
+
+def runs_there(checksums: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    """Yield the first piece, and the one behind the last, of each run of those that are there.
+
+    As `pieces_there` tells, but for a checksum that is not whole. Most often there are all or none,
+    which takes a few microseconds for a hundred.
+    """
+    numbers = array("Q", checksums[: len(checksums) - len(checksums) % CHECKSUM_BYTES])
+    missing = numbers.count(0)
+    if not missing and numbers:
+        yield 0, len(numbers)
+    elif missing < len(numbers):
+        first = 0
+        for is_there, pieces in groupby(numbers, bool):
+            end = first + sum(1 for _ in pieces)
+            if is_there:
+                yield first, end
+            first = end
 
 
 def have_checksums(content: bytes | bytearray, checksums: bytes | bytearray) -> bool:

@@ -14,6 +14,8 @@ from facade.store.piece_checksums import (
     checksums_span,
     have_checksums,
     length_header,
+    pieces_there,
+    runs_there,
 )
 
 CONTENT = bytes(range(256)) * (CHECKED_BYTES // 256) * 2 + b"the last, short piece"
@@ -70,6 +72,21 @@ def test_what_is_read_around_a_span_is_whole_pieces(offset: int, count: int) -> 
     assert start + size < end + CHECKED_BYTES
     at, count = checksums_span(start, size)
     assert have_checksums(CONTENT[start : start + size], checksums_of(CONTENT)[at : at + count])
+
+
+@given(runs=st.lists(st.tuples(st.booleans(), st.integers(1, 70))), torn=st.binary(max_size=7))
+def test_runs_are_what_is_told_of_each_piece(runs: list[tuple[bool, int]], torn: bytes) -> None:
+    """What of a checksum a crash has left is none."""
+    told = [is_there for is_there, count in runs for _ in range(count)]
+    checksums = b"".join(b"\0\0\7\0\0\0\0\0" if each else bytes(8) for each in told)
+    assert pieces_there(checksums) == told
+    there = [False] * len(told)
+    before = -1
+    for first, end in runs_there(checksums + torn):
+        assert before < first < end
+        there[first:end] = [True] * (end - first)
+        before = end
+    assert there == told
 
 
 def test_checksums_of_another_length_are_not_used() -> None:
