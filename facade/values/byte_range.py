@@ -167,6 +167,8 @@ class Spans:
     @property
     def is_wasteful(self) -> bool:
         """Whether they are to be ignored, because they overlap, or are small and descend."""
+        if len(self) == 1:
+            return False
         return self._overlapping() > MAX_OVERLAPPING or self._small_descents() > MAX_SMALL_DESCENTS
 
     def _overlapping(self) -> int:
