@@ -1,4 +1,4 @@
-"""What `docs/operating.md` says is what the code does."""
+"""What `docs/operating.md` and `docs/devices.md` say is what the code does."""
 
 import re
 
@@ -12,12 +12,13 @@ from shared.repository_pattern import RepositoryPattern
 from shared.upstream.hosts import registry_host_from_people
 
 PAGE = (REPOSITORY / "docs" / "operating.md").read_text()
+DEVICES = (REPOSITORY / "docs" / "devices.md").read_text()
 CODE = re.compile("`([^`]+)`")
 
 
-def rows(heading: str) -> list[list[str]]:
+def rows(heading: str, page: str = PAGE) -> list[list[str]]:
     """Return the cells of the last table below a heading, without its own heading."""
-    section = PAGE.partition(f"## {heading}")[2].partition("\n## ")[0]
+    section = page.partition(f"## {heading}")[2].partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     last = max(at for at, line in enumerate(lines) if line.startswith("|---"))
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[last + 1 :]]
@@ -37,9 +38,9 @@ def test_the_patterns_fit_what_the_page_says(row: list[str]) -> None:
 
 def test_every_kind_of_identity_is_explained() -> None:
     """With the pattern that is really the default."""
-    kinds = [CODE.findall(row[0])[0] for row in rows("What a device certificate must contain")]
-    assert kinds == [kind.value for kind in IdentityKind]
-    assert f"`{DEFAULT_URI_PATTERN}`" in PAGE
+    identities = rows("What a device certificate must contain", DEVICES)
+    assert [CODE.findall(row[0])[0] for row in identities] == [kind.value for kind in IdentityKind]
+    assert f"`{DEFAULT_URI_PATTERN}`" in DEVICES
 
 
 def test_every_role_is_explained() -> None:
