@@ -21,7 +21,9 @@ from yarl import URL
 from control_plane.single_sign_on.provider_metadata import ProviderAnswerError
 from shared.canonical_json import Network
 from shared.failures import forget_frames
+from shared.upstream.aiohttp_errors import upstream_error
 from shared.upstream.basic_credential import BasicCredential
+from shared.upstream.body_reading import read_bounded
 from shared.upstream.bounded_connection import bound_answers
 from shared.upstream.egress import LOOPBACK, EgressRule
 from shared.upstream.errors import UpstreamError
@@ -30,7 +32,7 @@ from shared.upstream.patience import Deadline
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import PinnedResolver
 from shared.upstream.tls_contexts import Authorities, TlsContexts
-from shared.upstream.transport import USER_AGENT, read_bounded, upstream_error
+from shared.upstream.transport import USER_AGENT
 from shared.upstream.tunnel import TunnelConnector
 
 MAX_ANSWER_BYTES: Final = 256 * 1024  # 64 keys with their certificates; a token answer has 16 KiB

@@ -18,6 +18,8 @@ from control_plane.webhooks.event import WebhookEvent
 from control_plane.webhooks.signature import signed_headers
 from control_plane.webhooks.webhook_target import WebhookTarget, is_address
 from shared.failures import forget_frames
+from shared.upstream.aiohttp_errors import upstream_error
+from shared.upstream.body_reading import leave
 from shared.upstream.errors import (
     EgressRefusedError,
     ResolveError,
@@ -30,12 +32,7 @@ from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import PinnedResolver
 from shared.upstream.retry_after import retry_after_seconds
 from shared.upstream.tls_contexts import Authorities
-from shared.upstream.transport import (
-    TransportMeans,
-    judged_connector,
-    leave,
-    upstream_error,
-)
+from shared.upstream.transport import TransportMeans, judged_connector
 
 USER_AGENT: Final = "registry-control-plane"
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0  # a target does not silence us for longer

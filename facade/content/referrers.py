@@ -40,6 +40,7 @@ from facade.values.piece import WrongBytesError
 from shared.bounded_map import BoundedMap
 from shared.oci import OCI_INDEX, Digest
 from shared.upstream.answer import UpstreamAnswer
+from shared.upstream.body_reading import within
 from shared.upstream.errors import (
     GoneError,
     NotInRegistryError,
@@ -49,7 +50,6 @@ from shared.upstream.errors import (
 from shared.upstream.links import read_links
 from shared.upstream.next_page import next_page
 from shared.upstream.referrers import UnknownRouteError
-from shared.upstream.transport import within
 
 PAGE_REFERRERS: Final = 32  # manifests that one request may fetch: most have one to five referrers
 MAX_LIST_PAGES: Final = 64  # of a registry's list; they have 50 to 1,000 entries each

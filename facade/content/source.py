@@ -15,8 +15,8 @@ from facade.registries.upstreams import Upstreams
 from facade.values.authorized_pull import AuthorizedPull
 from facade.values.byte_range import ByteRanges, Span
 from facade.values.piece import Piece
-from shared.upstream.client import Method
 from shared.upstream.errors import UpstreamError
+from shared.upstream.transport import Method
 
 
 @runtime_checkable

@@ -12,8 +12,8 @@ from attrs import define, evolve, field, frozen
 
 from shared.bounded_map import BoundedMap
 from shared.oci import Digest, Kind, RepositoryName
-from shared.upstream.client import Method
 from shared.upstream.errors import NotInRegistryError
+from shared.upstream.transport import Method
 
 ABSENCE_SECONDS: Final = 30.0  # content pushed after a failed pull is found at most this much later
 MAX_ABSENCES: Final = 8192  # of one connection, some 700 bytes each; the oldest is forgotten

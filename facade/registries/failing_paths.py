@@ -26,8 +26,8 @@ from attrs import define, field, frozen
 from facade.registries.circuit import Circuit
 from shared.bounded_map import BoundedMap
 from shared.oci import Digest, ReadRoute, RepositoryName
-from shared.upstream.client import Method
 from shared.upstream.errors import UpstreamError
+from shared.upstream.transport import Method
 
 FAILURES_OF_A_DIGEST: Final = 3  # a single one may be a bad node's
 DIGESTS_OF_A_DEVICE: Final = 3

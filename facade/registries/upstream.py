@@ -38,7 +38,7 @@ from facade.registries.spender import spend_bytes
 from facade.registries.wrong_bytes_backoff import WrongBytesBackoff
 from shared.oci import Digest, Kind, Listing, RepositoryName
 from shared.upstream.answer import UpstreamAnswer
-from shared.upstream.client import Method, RegistryClient
+from shared.upstream.client import RegistryClient
 from shared.upstream.errors import (
     CredentialRefusedError,
     GoneError,
@@ -50,6 +50,7 @@ from shared.upstream.errors import (
     WastefulAnswerError,
 )
 from shared.upstream.referrers import ListAnswer, referrers_tag
+from shared.upstream.transport import Method
 
 LINKS: Final = 2  # to a store that are tried for one request: the first one may have expired
 # Over 64 KiB, of one registry, in memory while they come and are read: 32 MiB. The others wait.

@@ -11,6 +11,7 @@ from multidict import CIMultiDictProxy
 
 from shared.failures import forget_frames
 from shared.outside_bytes import Party, reads_bytes_of
+from shared.upstream.body_reading import MonotonicClock, next_chunk
 from shared.upstream.errors import (
     BrokenBodyError,
     RangeRefusedError,
@@ -20,7 +21,6 @@ from shared.upstream.errors import (
 )
 from shared.upstream.framing import TooMuchFramingError
 from shared.upstream.patience import Patience, SpeedFloor
-from shared.upstream.transport import MonotonicClock, next_chunk
 
 MAX_HEADER_CHARACTERS: Final = 255  # a media type (RFC 6838) or a digest, and room
 

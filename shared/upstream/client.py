@@ -1,24 +1,22 @@
 """One connection's way to its registry: manifests and blobs, with the credential where it belongs.
 
-Redirects are followed by hand. Each request is built from an allow-list of headers. The credential
-goes to the registry's own origin alone; once it is dropped in a chain of redirects, it does not
-come back.
+Each request is built from an allow-list of headers, logs in once if the registry asks for it, and
+follows redirects by hand (`redirect_chain`).
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Final, Literal, Self, assert_never
+from typing import Final, Self, assert_never
 
 import aiohttp
-from attrs import evolve, frozen
+from attrs import evolve
 from yarl import URL
 
 from shared.oci import MANIFEST_MEDIA_TYPES, OCI_INDEX, TAG, Digest, Kind, RepositoryName
 from shared.secret import Secret
 from shared.upstream.answer import (
     UpstreamAnswer,
-    media_types,
     partial_answer,
     probed_answer,
     refused_range,
@@ -29,7 +27,8 @@ from shared.upstream.answer import (
     whole_total,
 )
 from shared.upstream.authorization import Authorizer, OneShotAuthorizer
-from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge, preferred
+from shared.upstream.body_reading import close_response, read_bounded, read_rest
+from shared.upstream.challenge import BasicChallenge, BearerChallenge, preferred
 from shared.upstream.errors import (
     ChallengeError,
     CredentialRefusedError,
@@ -42,53 +41,20 @@ from shared.upstream.errors import (
 )
 from shared.upstream.hosts import upstream_repository
 from shared.upstream.login import Login, asks_for_login, challenges_of
-from shared.upstream.redirect import REDIRECT_STATUSES, next_hop, origin
+from shared.upstream.ping_answer import PingAnswer
+from shared.upstream.redirect_chain import Hop, follow
 from shared.upstream.referrers import ListAnswer, UnknownRouteError, is_unknown_route
 from shared.upstream.scope import Scope
-from shared.upstream.status import SUCCESSES, error_of_status
+from shared.upstream.status import SUCCESSES
 from shared.upstream.tags import MAX_TAG_PAGE_BYTES, TAGS_OF_A_PAGE, TagPage, read_tag_page
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import (
-    Timeouts,
-    UpstreamTransport,
-    close_response,
-    leave,
-    leave_connection,
-    read_bounded,
-    read_rest,
-    within,
-)
+from shared.upstream.transport import Method, Timeouts, UpstreamTransport, leave_connection
 
 FIRST_BYTE: Final = {"Range": "bytes=0-0"}  # asks for the size of what has no HEAD
 
 # A store may refuse a HEAD and still give the content: its link is signed for GET, or it has no
 # HEAD.
 _DOUBTFUL_HEAD_STATUSES: Final = frozenset({401, 403, 404, 405})
-
-Method = Literal["GET", "HEAD"]
-
-
-@frozen
-class PingAnswer:
-    """What `GET /v2/` says: open to what was sent, or a login is asked for."""
-
-    is_open: bool
-    challenges: tuple[Challenge, ...] = ()
-
-
-@frozen
-class _Hop:
-    """The answer at the end of a chain of redirects."""
-
-    response: aiohttp.ClientResponse
-    is_registry: bool  # of the registry's own origin, so that its refusals are about our credential
-    is_store: bool  # of another origin; neither holds if a store sent us back without a credential
-
-    def refusal(self) -> UpstreamError:
-        """Return the error of an answer that is no success."""
-        error = error_of_status(self.response, is_registry=self.is_registry)
-        error.at_store, error.at_registry = self.is_store, self.is_registry
-        return error
 
 
 class RegistryClient:
@@ -216,9 +182,11 @@ class RegistryClient:
 
     async def ping(self, authorization: Secret | None = None) -> PingAnswer:
         """Ask `GET /v2/` with what is given, and nothing else; a refusal is an answer too."""
-        hop = await self._follow("GET", self._url("/v2/"), {"Accept": "*/*"}, authorization)
+        hop = await follow(
+            self._transport, "GET", self._url("/v2/"), {"Accept": "*/*"}, authorization
+        )
         try:
-            return _read_ping(hop)
+            return PingAnswer.of(hop)
         finally:
             close_response(hop.response)
 
@@ -265,16 +233,18 @@ class RegistryClient:
 
     async def _send(
         self, method: Method, url: URL, headers: dict[str, str], login: Login, kind: Kind
-    ) -> _Hop:
+    ) -> Hop:
         """Return an answer of success; log in once if the registry asks for it."""
-        hop = await self._follow(method, url, headers, await login.authorization())
+        hop = await follow(self._transport, method, url, headers, await login.authorization())
         self._leave_a_bad_node(hop)
         try:
             probes = method == "HEAD" and kind is Kind.BLOB
             if not (probes and _is_doubtful(hop, login)) and await _may_log_in(hop, login):
                 close_response(hop.response)
                 await login.answer(hop.response)
-                hop = await self._follow(method, url, headers, await login.authorization())
+                hop = await follow(
+                    self._transport, method, url, headers, await login.authorization()
+                )
             if probes and _is_doubtful(hop, login):
                 close_response(hop.response)
                 return await self._send("GET", url, headers | FIRST_BYTE, login, kind)
@@ -287,7 +257,7 @@ class RegistryClient:
             raise
         return hop
 
-    def _leave_a_bad_node(self, hop: _Hop) -> None:
+    def _leave_a_bad_node(self, hop: Hop) -> None:
         """Keep no connection to a node whose login leads nowhere.
 
         The next request makes another, which a load balancer may give to another node.
@@ -295,42 +265,6 @@ class RegistryClient:
         is_refusal = hop.is_registry and hop.response.status == HTTPStatus.UNAUTHORIZED
         if is_refusal and not _leads_somewhere(hop.response, self._transport.target):
             leave_connection(hop.response)
-
-    async def _follow(
-        self, method: Method, url: URL, headers: Mapping[str, str], authorization: Secret | None
-    ) -> _Hop:
-        """Return the answer at the end of the redirects; its status may be any but a redirect's."""
-        async with within(self._transport.timeouts.chain_seconds):
-            return await self._follow_each(method, url, headers, authorization)
-
-    async def _follow_each(
-        self, method: Method, url: URL, headers: Mapping[str, str], authorization: Secret | None
-    ) -> _Hop:
-        registry = origin(url)
-        is_registry = True
-        followed = 0
-        while True:
-            try:
-                response = await self._transport.send(
-                    method,
-                    url,
-                    headers=headers,
-                    authorization=authorization if is_registry else None,
-                )
-            except UpstreamError as error:
-                error.at_registry = is_registry
-                raise
-            if response.status not in REDIRECT_STATUSES:
-                return _Hop(response, is_registry, is_store=origin(url) != registry)
-            await leave(response)
-            url = next_hop(
-                url,
-                response.headers.get("Location"),
-                rule=self._transport.target.egress_rule,
-                followed=followed,
-            )
-            followed += 1
-            is_registry = is_registry and origin(url) == registry
 
 
 def _reference(reference: str | Digest) -> str:
@@ -355,7 +289,7 @@ def _accept(kind: Kind) -> str:
             assert_never(unreachable)
 
 
-async def _may_log_in(hop: _Hop, login: Login) -> bool:
+async def _may_log_in(hop: Hop, login: Login) -> bool:
     """Tell whether this is the registry's first refusal, and whether a login may mend it."""
     return not login.has_answered and hop.is_registry and await asks_for_login(hop.response)
 
@@ -371,7 +305,7 @@ def _leads_somewhere(response: aiohttp.ClientResponse, target: UpstreamTarget) -
     return challenge is not None or response.method == "HEAD"
 
 
-def _is_doubtful(hop: _Hop, login: Login) -> bool:
+def _is_doubtful(hop: Hop, login: Login) -> bool:
     """Tell whether the refusal of a blob's HEAD may hide a blob that GET gives.
 
     A store's refusal always may. So may Harbor's 404 of its proxy projects, a 401 to a token that
@@ -419,21 +353,3 @@ def _read_answer(
             raise refused_range(response)
         case _:
             return whole_answer(response, with_body=method == "GET")
-
-
-def _read_ping(hop: _Hop) -> PingAnswer:
-    response = hop.response
-    if not hop.is_registry:
-        # If the registry redirects everybody (registry.k8s.io), it asks nobody to log in.
-        return PingAnswer(is_open=True)
-    if response.status == HTTPStatus.UNAUTHORIZED:
-        return PingAnswer(is_open=False, challenges=challenges_of(response))
-    if response.status not in SUCCESSES:
-        raise hop.refusal()
-    # Quay's own answer is `true` as text/html, so the header alone tells it from a web page.
-    if (
-        "text/html" in media_types(response.headers)
-        and "Docker-Distribution-API-Version" not in response.headers
-    ):
-        raise UnexpectedAnswerError("the host answers with a web page, not as a registry")
-    return PingAnswer(is_open=True)

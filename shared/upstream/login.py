@@ -8,6 +8,7 @@ import aiohttp
 from shared.failures import without_frames
 from shared.secret import Secret
 from shared.upstream.authorization import Authorizer
+from shared.upstream.body_reading import read_rest
 from shared.upstream.challenge import Challenge, parse_challenges
 from shared.upstream.errors import (
     ChallengeError,
@@ -16,7 +17,6 @@ from shared.upstream.errors import (
     NotInRegistryError,
 )
 from shared.upstream.scope import Scope
-from shared.upstream.transport import read_rest
 
 # What Amazon says of a token, without a challenge: ECR in a 403 when it has expired
 # (awslabs/amazon-ecr-credential-helper#7), public.ecr.aws in a 400 (oras-project/oras-go#1227).

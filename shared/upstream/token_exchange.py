@@ -17,6 +17,7 @@ from yarl import URL
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.secret import Secret
 from shared.upstream.basic_credential import BasicCredential
+from shared.upstream.body_reading import close_response, leave, read_bounded, within
 from shared.upstream.challenge import BearerChallenge
 from shared.upstream.errors import (
     CredentialRefusedError,
@@ -42,13 +43,7 @@ from shared.upstream.status import (
     SUCCESSES,
 )
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import (
-    UpstreamTransport,
-    close_response,
-    leave,
-    read_bounded,
-    within,
-)
+from shared.upstream.transport import UpstreamTransport
 
 MAX_TOKEN_RESPONSE_BYTES: Final = 64 * 1024  # go-containerregistry's cap
 # Tokens have 1 to 4 KiB, those of a user in many groups 8; it is one header field of each request.

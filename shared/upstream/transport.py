@@ -1,12 +1,12 @@
-"""One connection's HTTP session: pinned addresses, its own CA, no cookies, no proxy but the one
-that is given, nothing unpacked, nothing followed; and aiohttp's errors turned into ours.
+"""One connection's HTTP session: pinned addresses, its own CA, no cookies.
+
+It uses no proxy but the one that is given, unpacks nothing, and follows no redirect.
 """
 
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from ipaddress import ip_address
 from typing import Final, Literal, Self, assert_never
@@ -19,18 +19,9 @@ from yarl import URL
 from shared.failures import forget_frames
 from shared.oci import Kind
 from shared.secret import Secret
+from shared.upstream.aiohttp_errors import upstream_error
+from shared.upstream.body_reading import MonotonicClock
 from shared.upstream.bounded_connection import bound_answers
-from shared.upstream.errors import (
-    ClosedUnansweredError,
-    ConnectError,
-    ResolveError,
-    Step,
-    UnexpectedAnswerError,
-    UpstreamError,
-    UpstreamTimeoutError,
-    WastefulAnswerError,
-)
-from shared.upstream.framing import TooMuchFramingError
 from shared.upstream.kept_connections import KeptConnections
 from shared.upstream.patience import (
     SLOW_WINDOW_SECONDS,
@@ -45,7 +36,6 @@ from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import Lookup, PinnedResolver, system_lookup
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.tls_contexts import Authorities, TlsContexts
-from shared.upstream.tls_failure import failed_handshake, untrusted_certificate
 from shared.upstream.tunnel import TunnelConnector
 
 MAX_CONNECTIONS: Final = 1024  # per connected registry; above what devices are let in with
@@ -53,11 +43,9 @@ READ_BUFFER_BYTES: Final = 64 * 1024  # as much as a relay writes at once; kept 
 IDLE_CONNECTION_SECONDS: Final = 15.0  # load balancers close idle ones after 60; ours close before
 MAX_HEADER_BYTES: Final = 16 * 1024  # one header; signed URLs in Location reach 4 KiB
 MAX_HEADERS: Final = 128
-MAX_REST_BYTES: Final = 16 * 1024  # error bodies have some hundred bytes
-REST_SECONDS: Final = 1.0  # they come with their headers; a new connection costs less than waiting
 CLEAN_CONNECTION_TRIES: Final = 16  # two kept connections may have something left on them
 USER_AGENT: Final = "registry-facade"
-MonotonicClock = Callable[[], float]  # seconds, monotonic
+Method = Literal["GET", "HEAD"]
 OnAnswer = Callable[[int | BaseException, float], None]
 
 
@@ -219,7 +207,7 @@ class UpstreamTransport:
 
     async def send(
         self,
-        method: Literal["GET", "HEAD"],
+        method: Method,
         url: URL,
         *,
         headers: Mapping[str, str],
@@ -312,111 +300,3 @@ def leave_connection(response: aiohttp.ClientResponse) -> None:
     """
     if isinstance(response, _CarriedResponse) and response.carrier is not None:
         response.carrier.force_close()
-
-
-def close_response(response: aiohttp.ClientResponse) -> None:
-    """Give the connection back if the body is complete, else close it."""
-    if response.content.at_eof():
-        response.release()
-    else:
-        response.close()
-
-
-async def next_chunk(
-    content: aiohttp.StreamReader, patience: Patience, clock: MonotonicClock = time.monotonic
-) -> bytes:
-    """Return the next bytes of a body; at its end, no bytes.
-
-    Raises `TimeoutError`, and what aiohttp does.
-
-    aiohttp's own limit on silence is not enough: if it cannot read a body's framing, it closes the
-    connection and forgets that limit.
-    """
-    chunk = content.read_nowait()  # the usual case; a timeout costs more than the read
-    if not chunk:
-        began = clock()
-        async with asyncio.timeout(patience.seconds):
-            chunk = await content.readany()
-        patience.waited(clock() - began)
-    if chunk and not content.at_eof():  # a body that has come whole is not too slow any more
-        patience.received(len(chunk))
-    return chunk
-
-
-async def read_bounded(
-    response: aiohttp.ClientResponse,
-    limit: int,
-    patience: Patience,
-    clock: MonotonicClock = time.monotonic,
-) -> bytes | None:
-    """Return the whole body, or None if it is longer than `limit` bytes; nothing more is read.
-
-    Raises `UpstreamError`.
-    """
-    body = bytearray()
-    try:
-        while chunk := await next_chunk(response.content, patience, clock):
-            body += chunk
-            if len(body) > limit:
-                return None
-    except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
-        forget_frames(error)
-        raise upstream_error(error) from None
-    return bytes(body)
-
-
-@asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
-    """Raise `UpstreamTimeoutError` if the block takes longer."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        forget_frames(error)
-        raise UpstreamTimeoutError("the host did not answer in time") from None
-
-
-async def read_rest(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body of an answer that is no success, so that its connection can be reused.
-
-    It is empty if it is longer than a few words, slow, or broken. Then the connection is closed;
-    the answer's headers have said enough.
-    """
-    try:
-        async with asyncio.timeout(REST_SECONDS):
-            return await read_bounded(response, MAX_REST_BYTES, Deadline(REST_SECONDS)) or b""
-    except (UpstreamError, TimeoutError):
-        return b""
-
-
-async def leave(response: aiohttp.ClientResponse) -> None:
-    """Let go of an answer whose body is of no interest, and of its connection if need be."""
-    try:
-        await read_rest(response)
-    finally:
-        close_response(response)
-
-
-def upstream_error(  # noqa: PLR0911 - a table: one return for each kind of error
-    error: Exception,
-) -> UpstreamError:
-    """Return our error for one of aiohttp's, in our own words."""
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return ResolveError("the host's name does not resolve")
-        case aiohttp.ClientConnectorCertificateError():
-            return untrusted_certificate(error.certificate_error)
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return failed_handshake()
-        case aiohttp.ConnectionTimeoutError():
-            return UpstreamTimeoutError("no connection to the host in time", step=Step.CONNECT)
-        case TooMuchFramingError():
-            return WastefulAnswerError(str(error))
-        case TimeoutError():  # aiohttp's own are a TimeoutError too
-            return UpstreamTimeoutError("the host did not answer in time")
-        case aiohttp.ClientConnectorError():
-            return ConnectError("the host does not accept a connection")
-        case aiohttp.ClientResponseError() | aiohttp.InvalidURL() | aiohttp.ClientPayloadError():
-            return UnexpectedAnswerError("the host does not answer in HTTP")
-        case _:
-            return ClosedUnansweredError("the host closed the connection before it answered")

@@ -26,12 +26,12 @@ from yarl import URL
 
 from facade.registries.aws.aws_endpoints import AwsService, EndpointVariant
 from facade.registries.aws.session_keys import SessionKeys
+from shared.upstream.body_reading import read_bounded
 from shared.upstream.bounded_connection import bound_answers
 from shared.upstream.errors import UnexpectedAnswerError
 from shared.upstream.patience import TOKEN_SECONDS, Deadline
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import LOOKUP_SECONDS
-from shared.upstream.transport import read_bounded
 from shared.watched_files import stamp_of
 
 MAX_ANSWER_BYTES: Final = 256 * 1024  # STS and ECR answer some KiB

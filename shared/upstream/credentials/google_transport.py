@@ -18,6 +18,8 @@ import aiohttp
 from google.auth import exceptions, transport
 
 from shared.failures import without_frames
+from shared.upstream.aiohttp_errors import upstream_error
+from shared.upstream.body_reading import read_bounded
 from shared.upstream.errors import (
     ConnectError,
     CredentialRefusedError,
@@ -31,7 +33,6 @@ from shared.upstream.patience import TOKEN_SECONDS, Deadline
 from shared.upstream.retry_after import retry_after_seconds
 from shared.upstream.tls_contexts import SYSTEM, TlsContexts
 from shared.upstream.token_exchange import MAX_TOKEN_RESPONSE_BYTES, AccessToken, access_token
-from shared.upstream.transport import read_bounded, upstream_error
 
 # Longer than the session's timeout: only a loop that is gone keeps a thread waiting for so long.
 THREAD_SECONDS: Final = 30.0

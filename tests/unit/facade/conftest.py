@@ -13,9 +13,10 @@ from facade.registries.bandwidth import Bandwidth
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.upstream import Upstream
 from shared.upstream.authorization import OneShotAuthorizer
+from shared.upstream.body_reading import MonotonicClock
 from shared.upstream.client import RegistryClient
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import MonotonicClock, Timeouts, UpstreamTransport
+from shared.upstream.transport import Timeouts, UpstreamTransport
 from tests.support.opened_index import OpenedIndex
 from tests.support.simulators.registry import RegistrySimulator
 

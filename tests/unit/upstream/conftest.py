@@ -8,9 +8,10 @@ import pytest
 from shared.secret import Secret
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.basic_credential import BasicCredential
+from shared.upstream.body_reading import MonotonicClock
 from shared.upstream.client import RegistryClient
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import MonotonicClock, Timeouts, UpstreamTransport
+from shared.upstream.transport import Timeouts, UpstreamTransport
 from tests.support.simulators.registry import RegistrySimulator
 
 Connect = Callable[..., Awaitable[RegistryClient]]

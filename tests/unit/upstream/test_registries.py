@@ -20,7 +20,7 @@ from shared.upstream.authorization import OneShotAuthorizer, mint
 from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BearerChallenge
 from shared.upstream.check import CheckOutcome, check_login
-from shared.upstream.client import Method, RegistryClient
+from shared.upstream.client import RegistryClient
 from shared.upstream.errors import (
     BrokenBodyError,
     CredentialRefusedError,
@@ -33,7 +33,7 @@ from shared.upstream.errors import (
 )
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import UpstreamTransport
+from shared.upstream.transport import Method, UpstreamTransport
 from tests.support.simulators import registry_kinds as kinds
 from tests.support.simulators.behaviour import BreaksAt
 from tests.support.simulators.login import BasicLogin, basic_header

@@ -6,7 +6,6 @@ import pytest
 
 from facade.pulls.failure_answers import answer_to
 from shared.oci import Digest, Kind
-from shared.upstream.client import Method
 from shared.upstream.errors import (
     CredentialRefusedError,
     GoneError,
@@ -18,6 +17,7 @@ from shared.upstream.errors import (
     UnexpectedStatusError,
     UpstreamError,
 )
+from shared.upstream.transport import Method
 from tests.support.simulators.behaviour import Answers, RedirectsTo
 from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 from tests.unit.upstream.conftest import Connect

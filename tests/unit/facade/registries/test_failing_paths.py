@@ -29,13 +29,13 @@ from facade.registries.failing_paths import (
     Question,
 )
 from shared.oci import Digest, Kind, RepositoryName
-from shared.upstream.client import Method
 from shared.upstream.errors import (
     NotInRegistryError,
     ServerError,
     UpstreamError,
     UpstreamTimeoutError,
 )
+from shared.upstream.transport import Method
 from tests.support.clock import Clock
 from tests.unit.facade.registries.failures import at_registry, unreached
 

@@ -18,9 +18,8 @@ from facade.registries.upstream import Upstream
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from facade.values.piece import WrongBytesError
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
-from shared.upstream.client import Method
 from shared.upstream.errors import ConnectError, NotInRegistryError, ServerError, UpstreamError
-from shared.upstream.transport import Timeouts
+from shared.upstream.transport import Method, Timeouts
 from tests.support.clock import Clock
 from tests.support.simulators.behaviour import Answers, Honest, Stalls
 from tests.support.simulators.registry import RegistrySimulator
