@@ -12,39 +12,38 @@ refusal needs no bare question, because the refusal was its answer.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
+from http import HTTPStatus
 from typing import Final, assert_never
 
 from attrs import define, field
 
 from facade.registries.bare_questions import BareQuestions
 from facade.registries.host_credential import Credentials, HostCredential, Prove
-from facade.registries.realm_proofs import AskForLogin, ProveToRealm, RealmProofs, Verdict
+from facade.registries.realm_proofs import AskForLogin, ProveToRealm, RealmProofs
 from facade.registries.refusals import NONSENSE_SECONDS, Refusals
 from facade.registries.renewed import Lasting, Renewed
 from facade.registries.scope_login import LOGIN_BYTES, ScopeLogin, TokenSlot
+from facade.registries.token_endpoints import Exchange, TokenEndpoints
 from shared.bounded_map import BoundedMap
 from shared.failures import without_frames
 from shared.secret import Secret
 from shared.structured_log import get_logger
 from shared.upstream.authorization import answerable
-from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge
-from shared.upstream.errors import ChallengeError, CredentialRefusedError, Step, UpstreamError
+from shared.upstream.errors import ChallengeError, CredentialRefusedError, UpstreamError
 from shared.upstream.scope import Scope
 
 # Of one connection: 4,096 repositories in use at once, or 450 whose tokens are as long as may be.
 # The least used goes.
 MAX_LOGIN_BYTES: Final = 4096 * LOGIN_BYTES
-UNAUTHORIZED: Final = 401
 # One failure may be a bad node's. Two without a success between them are the registry's.
 FAILURES_THAT_HOLD: Final = 2
 
 LoginChallenge = BearerChallenge | BasicChallenge
 # For what was minted (None: the whole host), and how that failed, if it did.
 TellOfMinting = Callable[[Scope | None, BaseException | None], None]
-Exchange = Callable[[BearerChallenge, Scope, BasicCredential | None], Awaitable[Lasting[Secret]]]
 
 _BASIC: Final = BasicChallenge()
 _log = get_logger("facade.token_broker")
@@ -70,24 +69,23 @@ class TokenBroker:
     _ask_for_login: AskForLogin | None = None
     _credential: HostCredential = field(init=False)
     _logins: BoundedMap[Scope, ScopeLogin] = field(init=False)
-    _was_taken: bool = field(default=False, init=False)  # the credential, by a token endpoint
     _takes_basic: bool = field(default=False, init=False)  # Basic is the whole host's
     _last: LoginChallenge | None = field(default=None, init=False)  # named, for whatever scope
     _refusals: Refusals[Scope] = field(init=False)  # of what was sent, by the registry itself
     _failures: Refusals[Scope] = field(init=False)  # of logins, after the registry was asked
-    _realm_proofs: RealmProofs = field(init=False)
+    _endpoints: TokenEndpoints = field(init=False)
     _questions: BareQuestions[Scope] = field(factory=BareQuestions, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Remember everything by the same clock."""
         self._refusals, self._failures = Refusals(self._clock), Refusals(self._clock)
-        proofs = RealmProofs(self._prove_to_realm, self._ask_for_login, self._clock)
-        self._realm_proofs = proofs
         self._logins = BoundedMap(MAX_LOGIN_BYTES, size_of=lambda _, login: login.size)
         is_minted = self._known_challenge is not None
         self._credential = HostCredential(
             self._credentials, self._prove, is_minted, self._clock, partial(self._tell, None)
         )
+        proofs = RealmProofs(self._prove_to_realm, self._ask_for_login, self._clock)
+        self._endpoints = TokenEndpoints(self._exchange, self._credential, proofs)
 
     async def present(self, scope: Scope) -> Secret | None:
         """Return the value for the scope's login; None if the registry has to be asked bare.
@@ -159,14 +157,14 @@ class TokenBroker:
             not self._refusals.holds_some
             and not self._failures.holds_some
             and self._credential.is_at_rest
-            and self._realm_proofs.is_at_rest
+            and self._endpoints.is_at_rest
             and all(self._login(scope).is_at_rest for scope in self._logins)
         )
 
     def close(self) -> None:
         """End what is being minted."""
         self._credential.close()
-        self._realm_proofs.close()
+        self._endpoints.close()
         for scope in self._logins:
             self._login(scope).close()
 
@@ -301,9 +299,8 @@ class TokenBroker:
 
         def make(challenge: BearerChallenge) -> TokenSlot:
             async def mint() -> Lasting[Secret]:
-                token = await self._exchange_for(slot, scope)
+                token = await self._endpoints.mint(slot.challenge, scope)
                 slot.token_bytes = len(token.value.reveal())
-                self._was_taken = True
                 measure()
                 if login.note_token(slot):  # also if all who waited for it have left
                     self._settle(scope, takes_basic=False)
@@ -318,37 +315,6 @@ class TokenBroker:
             measure()
         return slot
 
-    async def _exchange_for(self, slot: TokenSlot, scope: Scope) -> Lasting[Secret]:
-        challenge = slot.challenge
-        credential = await self._credential.for_realm(challenge.endpoint)
-        if credential is None:
-            return await self._exchange(challenge, scope, None)  # all is about the scope
-        try:
-            if await self._realm_proofs.require_not_wrong(challenge, credential):
-                self._was_taken = True
-            return await self._exchange(challenge, scope, credential)
-        except CredentialRefusedError as error:
-            # 401 is perhaps about the credential; 403 about the scope.
-            if (error.step, error.status) == (Step.EXCHANGE, UNAUTHORIZED):
-                await self._note_refused_exchange(challenge, credential, without_frames(error))
-            raise
-
-    async def _note_refused_exchange(
-        self, challenge: BearerChallenge, credential: BasicCredential, error: CredentialRefusedError
-    ) -> None:
-        """Find out what a token endpoint's 401 refuses apart from the repository."""
-        verdict = await self._realm_proofs.judge(challenge, credential)
-        if verdict in {Verdict.OF_REPOSITORY, Verdict.OF_ENDPOINT}:
-            self._was_taken = True
-        if verdict in {Verdict.OF_REPOSITORY, Verdict.UNKNOWN}:
-            return
-        # If one endpoint accepted it before, another may refuse it because a bad node named that
-        # one.
-        is_wrong = verdict is Verdict.OF_CREDENTIAL and not self._was_taken
-        self._credential.refused_by_realm(
-            challenge.endpoint, error, is_right=verdict is Verdict.OF_ENDPOINT, is_wrong=is_wrong
-        )
-
 
 def _without_scope(challenge: LoginChallenge) -> LoginChallenge:
     """Return the part that is the same for every repository. We ask for our own scope only."""
@@ -358,4 +324,6 @@ def _without_scope(challenge: LoginChallenge) -> LoginChallenge:
 
 
 def _unnamed_login() -> CredentialRefusedError:
-    return CredentialRefusedError("the registry refuses our credential", status=UNAUTHORIZED)
+    return CredentialRefusedError(
+        "the registry refuses our credential", status=HTTPStatus.UNAUTHORIZED
+    )

@@ -12,27 +12,23 @@ from facade.metrics.upstream_metrics import HostCounts
 from facade.registries.absences import ABSENCE_SECONDS, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.connection_login import ConnectionLogin
 from facade.registries.providers import Providers
 from facade.registries.refused_credentials import RefusedCredentials
 from facade.registries.registry_troubles import RegistryTrouble, RegistryTroubles
-from facade.registries.renewed import Lasting, Renewed
+from facade.registries.renewed import Renewed
 from facade.registries.sealed_provider import SealedProvider
 from facade.registries.secret_openings import SecretOpenings
 from facade.registries.spare_streams import MAX_SPARE_STREAMS, SpareStreams
-from facade.registries.spender import spend_request, spend_token
+from facade.registries.spender import spend_request
 from facade.registries.token_broker import LoginChallenge, TellOfMinting, TokenBroker
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Provider
-from shared.secret import Secret
-from shared.upstream import token_exchange
-from shared.upstream.authorization import mint
-from shared.upstream.basic_credential import BasicCredential
-from shared.upstream.challenge import BasicChallenge, BearerChallenge
+from shared.upstream.challenge import BasicChallenge
 from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.short_lived import CredentialProvider
 from shared.upstream.proxy import OutboundProxy
-from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import Timeouts, TransportMeans, UpstreamTransport
 
@@ -117,51 +113,17 @@ class UpstreamConnector:
             on_answer=counts.request,
             means=self._means,
         )
-
-        async def credential() -> Lasting[BasicCredential | None]:
-            with counts.minting() as given:
-                provider = provider_of()
-                if provider is None:
-                    return Lasting(None, None)
-                self._metrics.credentials_minted.inc()
-                minted = await provider.mint()
-                given(minted.lifetime_seconds)
-            return Lasting(minted.basic, minted.lifetime_seconds)
-
-        async def exchange(
-            challenge: BearerChallenge, scope: Scope, basic: BasicCredential | None
-        ) -> Lasting[Secret]:
-            self._metrics.tokens_minted.inc()
-            spend_token()
-            with counts.minting() as given:
-                minted = await mint(transport, challenge, scope, basic)
-                given(minted.lifetime_seconds)
-            return Lasting(minted.header, minted.lifetime_seconds)
-
-        async def prove_to_realm(challenge: BearerChallenge, basic: BasicCredential) -> None:
-            self._metrics.tokens_minted.inc()
-            spend_token()
-            with counts.minting():
-                await token_exchange.exchange(transport, challenge, None, basic)
-
-        async def prove(authorization: Secret) -> bool:
-            await client.prove(authorization)
-            return await client.is_closed_to_strangers()
-
-        async def login_of_strangers() -> BearerChallenge | None:
-            return await client.login_of_strangers()
-
+        login = ConnectionLogin(transport, provider_of, counts, self._metrics)
         broker = TokenBroker(
-            Renewed(credential, tell=partial(tell, None)),
-            exchange,
+            Renewed(login.credential, tell=partial(tell, None)),
+            login.exchange,
             known_challenge(document.provider),
-            prove,
+            login.prove,
             tell=tell,
-            prove_to_realm=prove_to_realm,
-            ask_for_login=login_of_strangers,
+            prove_to_realm=login.prove_to_realm,
+            ask_for_login=login.of_strangers,
         )
-        client = RegistryClient(transport, broker)
-        return client, broker
+        return RegistryClient(transport, broker), broker
 
     def _counts(self, connection: ApprovedConnection) -> HostCounts:
         document = connection.document
