@@ -17,7 +17,7 @@ class WhichCertificate(StrEnum):
     DEVICE_CA = "device_ca"  # of FACADE_DEVICE_CA_FILE, the first that ends
 
 
-@frozen
+@frozen(kw_only=True)
 class DeviceMetrics:
     """Labels are reasons, settings and CAs of the configured bundle: small sets."""
 
@@ -41,78 +41,82 @@ class DeviceMetrics:
     def create(cls, registry: CollectorRegistry) -> "DeviceMetrics":
         """Return metrics that start at zero."""
         return cls(
-            Gauge("facade_device_connections", "Devices' open connections", registry=registry),
-            Gauge("facade_device_handshakes", "Handshakes in progress", registry=registry),
-            Counter(
+            connections=Gauge(
+                "facade_device_connections", "Devices' open connections", registry=registry
+            ),
+            handshakes=Gauge(
+                "facade_device_handshakes", "Handshakes in progress", registry=registry
+            ),
+            handshakes_failed=Counter(
                 "facade_device_handshakes_failed",
                 "Handshakes that did not come to an end, or were given up for newer ones",
                 registry=registry,
             ),
-            Counter(
+            handshakes_refused=Counter(
                 "facade_device_handshakes_refused",
                 "Handshakes that came to nothing, and finished ones that were not accepted",
                 ["reason"],
                 registry=registry,
             ),
-            Counter(
+            refused=Counter(
                 "facade_devices_refused",
                 "Requests of devices that get nothing at all although their handshake was accepted",
                 ["reason"],
                 registry=registry,
             ),
-            Counter(
+            connections_cut=Counter(
                 "facade_device_connections_cut",
                 "Devices' connections that were reset",
                 ["reason"],
                 registry=registry,
             ),
-            Histogram(
+            revocation_seconds=Histogram(
                 "facade_device_revocation_seconds",
                 "From the revocation of a device to the cut of each of its connections",
                 buckets=_REVOCATION_BUCKETS,
                 registry=registry,
             ),
-            Gauge(
+            file_refused=Gauge(
                 "facade_file_refused",
                 "1 where a changed file is not used, because it is broken",
                 ["setting"],
                 registry=registry,
             ),
-            Gauge(
+            key_exposed=Gauge(
                 "facade_private_key_exposed",
                 "1 if every user of the machine may read the file of a private key",
                 ["setting"],
                 registry=registry,
             ),
-            Gauge(
+            crl_next_update=Gauge(
                 "facade_crl_next_update_timestamp_seconds",
                 "When a device CA's CRL expires; 0 where there is none",
                 ["issuer"],
                 registry=registry,
             ),
-            Gauge(
+            crl_expires_in=Gauge(
                 "facade_crl_expires_in_seconds",
                 "Until a device CA's CRL expires and its devices are refused",
                 ["issuer"],
                 registry=registry,
             ),
-            Gauge(
+            ca_expires_in=Gauge(
                 "facade_device_ca_expires_in_seconds",
                 "Until a device CA expires and its devices are refused",
                 ["issuer"],
                 registry=registry,
             ),
-            Gauge(
+            certificate_ends=Gauge(
                 "facade_server_certificate_expiry_timestamp_seconds",
                 "When the facade's own certificate expires",
                 registry=registry,
             ),
-            Gauge(
+            certificate_expires_in=Gauge(
                 "facade_server_certificate_expires_in_seconds",
                 "Until the facade's own certificate expires and devices refuse it",
                 registry=registry,
             ),
-            Gauge(
+            expiry=Gauge(
                 "facade_certificate_expiry_timestamp_seconds",
                 "When a certificate expires: the facade's own, or the first of the device CAs",
                 ["which"],

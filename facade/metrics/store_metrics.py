@@ -38,7 +38,7 @@ class WhyEvicted(StrEnum):
     DISK = "disk"  # the disk was fuller than the quota knows
 
 
-@frozen
+@frozen(kw_only=True)
 class StoreMetrics:
     """What one process counts of its store. The bytes are those of the whole machine."""
 
@@ -56,51 +56,51 @@ class StoreMetrics:
     def create(cls, registry: CollectorRegistry) -> "StoreMetrics":
         """Return counters that start at zero."""
         metrics = cls(
-            Counter(
+            rotten=Counter(
                 "facade_store_rotten_blobs",
                 "Stored blobs that were not what was stored, and are quarantined",
                 ["found_by"],
                 registry=registry,
             ),
-            Counter(
+            not_kept=Counter(
                 "facade_store_not_kept",
                 "Pulls of what was downloaded and passed on, because the store could not keep it",
                 ["why"],
                 registry=registry,
             ),
-            Counter(
+            scrubbed_bytes=Counter(
                 "facade_store_scrubbed_bytes",
                 "Bytes of stored blobs whose whole digest was verified again",
                 registry=registry,
             ),
-            Counter(
+            index_failures=Counter(
                 "facade_store_index_failures",
                 "Reads and writes of the store's index that failed; pulls went on without it",
                 registry=registry,
             ),
-            Gauge(
+            bytes=Gauge(
                 "facade_store_bytes",
                 "What the store of this machine takes of its quota",
                 ["state"],
                 registry=registry,
             ),
-            Gauge(
+            limit=Gauge(
                 "facade_store_limit_bytes",
                 "The store's quota; 0: nothing is kept",
                 registry=registry,
             ),
-            Gauge(
+            oldest_use=Gauge(
                 "facade_store_oldest_use_timestamp_seconds",
                 "When the stored blob that was used the longest ago was used; NaN without any",
                 registry=registry,
             ),
-            Counter(
+            evicted=Counter(
                 "facade_store_evicted_bytes",
                 "Bytes of the quota that were freed of stored blobs",
                 ["why"],
                 registry=registry,
             ),
-            Gauge(
+            followers=Gauge(
                 "facade_followers",
                 "Answers that are read along with a blob as it arrives, in whichever process",
                 registry=registry,

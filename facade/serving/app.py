@@ -195,10 +195,10 @@ async def _feed(
 ) -> AsyncIterator[StatementFeed]:
     def on_change(change: Change) -> None:
         if change.outcome is not RowOutcome.ACCEPTED:
-            metrics.statements_refused.inc()
+            metrics.approvals.statements_refused.inc()
         elif feed.state.was_read and change.generation is not None:  # the first read finds old ones
             lag = time.time() - change.generation / GENERATIONS_PER_SECOND
-            metrics.statement_lag.observe(max(0.0, lag))
+            metrics.approvals.statement_lag.observe(max(0.0, lag))
         if not change.is_strangers:
             effects.apply(change)
 

@@ -14,6 +14,7 @@ from facade.approvals.snapshot import Snapshot
 from facade.approvals.statement_feed import StatementFeed
 from facade.loop.loop_lag import LoopLag
 from facade.loop.single_flight import SingleFlight
+from facade.metrics.approval_metrics import ApprovalMetrics
 from facade.metrics.metrics import CONTENT_TYPE, FacadeMetrics
 from facade.metrics.problems import FacadePart, Finding, Problem, Stops, ToldProblems, problem_of
 from facade.serving.servable import Servable
@@ -145,21 +146,8 @@ def operations_app(
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     async def scrape() -> bytes:
-        census = readiness.servable.census()
-        metrics.connections.set(census.serving)
-        metrics.unverified_statements.set(snapshot.unverified)
-        metrics.ended_approvals.set(census.ended)
-        next_end = census.next_end
-        metrics.next_approval_end.set(inf if next_end is None else next_end.timestamp())
-        metrics.approvals_ending_soon.set(census.ending_soon)
+        _show_approvals(metrics.approvals, readiness, snapshot)
         metrics.show_refused_credentials(readiness.servable.refused_credentials())
-        metrics.unusable_secrets.set(census.unusable)
-        refused_rows = snapshot.refused_rows
-        for why in WhyRefused:
-            counts = (refused_rows.of_connections, refused_rows.of_devices, refused_rows.beyond)
-            metrics.refused_rows.labels(why).set(sum(each[why] for each in counts))
-        metrics.vanished_connections.set(snapshot.vanished_connections)
-        metrics.snapshot_age.set(readiness.age_seconds())
         metrics.loop_lag.set(loop_lag.take_worst_seconds())
         stopping = {each.part for each in readiness.problems() if each.stops is not Stops.NOTHING}
         for part in FacadePart:
@@ -171,3 +159,19 @@ def operations_app(
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", exposition)
     return app
+
+
+def _show_approvals(metrics: ApprovalMetrics, readiness: Readiness, snapshot: Snapshot) -> None:
+    census, refused_rows = readiness.servable.census(), snapshot.refused_rows
+    next_end = census.next_end
+    metrics.connections.set(census.serving)
+    metrics.unverified_statements.set(snapshot.unverified)
+    metrics.ended_approvals.set(census.ended)
+    metrics.next_approval_end.set(inf if next_end is None else next_end.timestamp())
+    metrics.approvals_ending_soon.set(census.ending_soon)
+    metrics.unusable_secrets.set(census.unusable)
+    for why in WhyRefused:
+        counts = (refused_rows.of_connections, refused_rows.of_devices, refused_rows.beyond)
+        metrics.refused_rows.labels(why).set(sum(each[why] for each in counts))
+    metrics.vanished_connections.set(snapshot.vanished_connections)
+    metrics.snapshot_age.set(readiness.age_seconds())
