@@ -8,7 +8,7 @@ from typing import Final
 from control_plane.connections.field_rules import SECRET_RULES, TERMS_RULES
 from control_plane.connections.filter import MAX_SEARCH_CHARACTERS
 from control_plane.connections.reader import LOOKED_AT
-from control_plane.connections.schemas import TYPED_HOST
+from control_plane.connections.request_schemas import TYPED_HOST
 from control_plane.connections.state import Status
 from control_plane.http.operation import (
     CURSOR,

@@ -6,7 +6,7 @@ The API's schema of a request is the one source: what is added there is a field 
 import re
 from typing import Final
 
-from control_plane.connections.schemas import SCHEMAS
+from control_plane.connections.request_schemas import SCHEMAS
 
 REQUEST: Final = "ConnectionRequest"
 # A secret's field, and the file's reference in its place.

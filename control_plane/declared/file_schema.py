@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from control_plane.connections.fields import MAX_SECRET_LABEL_CHARACTERS, SET_NAME_PATTERN
-from control_plane.connections.schemas import SCHEMAS
+from control_plane.connections.request_schemas import SCHEMAS
 from control_plane.declared.declared_set import MAX_CONNECTIONS, NAME_PATTERN
 from control_plane.declared.field_names import (
     CERTIFICATE,

@@ -5,7 +5,7 @@
 
 from typing import Final
 
-from control_plane.connections.schemas import FINGERPRINT, NAMED, NOTES
+from control_plane.connections.view_schemas import FINGERPRINT, NAMED, NOTES
 from control_plane.http.operation import AnswerShape, OperatorsOperation
 from control_plane.http.schema import (
     BOOLEAN,
