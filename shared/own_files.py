@@ -77,12 +77,6 @@ def require_own_file(descriptor: int, path: Path | str) -> None:
     _require_own(found, path)
 
 
-def read_own(path: Path) -> bytes:
-    """Return what a file below a configured folder holds; raises as `open_own`."""
-    with open(open_own(path, os.O_RDONLY), "rb") as file:
-        return file.read()
-
-
 def make_own_database(path: Path) -> None:
     """Make an empty file for SQLite below a configured folder, or take the one there.
 

@@ -6,11 +6,8 @@ wait, and the next taker waits behind it: so takers get turns.
 """
 
 from collections.abc import Callable
-from typing import Final
 
 from attrs import define, field
-
-ANY_WAIT: Final = float("inf")
 
 
 @define(eq=False)
@@ -21,11 +18,6 @@ class Pace:
     burst: float
     _clock: Callable[[], float]
     _earned_at: float = field(default=float("-inf"), init=False)  # monotonic
-
-    @property
-    def is_rested(self) -> bool:
-        """Whether the whole burst is there: as if nothing had ever been taken."""
-        return self._earned_at <= self._clock()
 
     def wait_for(self, amount: float) -> float:
         """Return after how many seconds an amount could be used if it were taken now."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from shared.log_field_meanings import MEANINGS, OWN_FIELDS
+from deploy.dev.log_field_meanings import MEANINGS, OWN_FIELDS
 from shared.log_fields import FIELDS, MAX_LIST_ITEMS, flag, number, text, texts, word
 from shared.secret import REDACTED
 

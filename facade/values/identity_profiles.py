@@ -109,10 +109,6 @@ class IdentityProfiles:
             and not any(each.issuer.rfc4514_string() in names for each in profile.authorities)
         )
 
-    def bound_to(self, authorities: Sequence[x509.Certificate]) -> tuple[IdentityProfile, ...]:
-        """Return the profiles that bind one of these CAs."""
-        return tuple(self._bound_to(authorities))
-
     def _bound_to(self, authorities: Sequence[x509.Certificate]) -> Iterator[IdentityProfile]:
         chain = frozenset(map(remembered_authority, authorities))
         for profile, bound in zip(self.profiles, self._authorities, strict=True):

@@ -22,9 +22,9 @@ import pytest
 
 from control_plane.cli import cli
 from deploy.dev.debian import REPOSITORY
+from deploy.dev.log_field_meanings import OWN_FIELDS
 from facade.cli import main as facade
 from facade.devices.handshake_end import HandshakeEnd
-from shared.log_field_meanings import OWN_FIELDS
 from shared.log_fields import FIELDS
 from tests.support.examples import (
     Example,

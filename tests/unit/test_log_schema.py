@@ -7,8 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # it ships no types
 
 from deploy.dev.debian import REPOSITORY
+from deploy.dev.log_field_meanings import MEANINGS, OWN_FIELDS
 from deploy.dev.log_schema import ACCESS_FIELDS, page, schema, schema_text
-from shared.log_field_meanings import MEANINGS, OWN_FIELDS
 from shared.log_fields import FIELDS
 from shared.secret import REDACTED
 from shared.structured_log import render

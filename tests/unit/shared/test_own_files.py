@@ -11,7 +11,6 @@ from shared.own_files import (
     make_own_database,
     open_own,
     prepare_own_folder,
-    read_own,
     require_own_folder,
 )
 
@@ -95,9 +94,10 @@ def test_a_folder_below_is_no_link_and_no_file(folder: Path, tmp_path: Path) -> 
 def test_a_file_of_ours_is_read(folder: Path) -> None:
     """And one that is not there is not."""
     (folder / "file").write_bytes(b"bytes")
-    assert read_own(folder / "file") == b"bytes"
+    with os.fdopen(open_own(folder / "file", os.O_RDONLY), "rb") as file:
+        assert file.read() == b"bytes"
     with pytest.raises(FileNotFoundError):
-        read_own(folder / "none")
+        open_own(folder / "none", os.O_RDONLY)
 
 
 def test_a_link_is_followed_neither_to_read_nor_to_make(folder: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_file_that_is_not_ours_is_refused(folder: Path, how: str) -> None:
             path.chmod(0o660)
     before = _descriptors()
     with pytest.raises(NotOwnError):
-        read_own(path)
+        open_own(path, os.O_RDONLY)
     assert _descriptors() == before
 
 

@@ -36,7 +36,6 @@ def test_a_pace_is_a_bucket_of_tokens(steps: list[tuple[float, float]]) -> None:
         expected = max(0.0, -tokens) / RATE
         assert pace.wait_for(amount) == expected
         assert pace.take(amount) == expected
-        assert not pace.is_rested
 
 
 @given(steps=st.lists(st.tuples(pauses, amounts), min_size=1, max_size=30))
@@ -76,17 +75,6 @@ def test_giving_back_after_a_rest_earns_nothing(pace: Pace, clock: Clock) -> Non
     pace.give_back(400)
     assert pace.take(BURST) == 0
     assert pace.take(RATE) == 1
-
-
-def test_a_pace_rests_once_everything_is_earned(pace: Pace, clock: Clock) -> None:
-    """Then it may be forgotten, for a new one is the same."""
-    rested = [pace.is_rested]
-    pace.take(BURST)
-    clock.advance(BURST / RATE - 0.125)
-    rested.append(pace.is_rested)
-    clock.advance(0.125)
-    rested.append(pace.is_rested)
-    assert rested == [True, False, True]
 
 
 @given(steps=st.lists(st.tuples(pauses, amounts), max_size=30))
