@@ -22,7 +22,7 @@ from facade.errors import PullError
 from facade.loop.thread_work import close_in_thread, finish_in_thread
 from facade.store.arriving_file import ArrivingFile
 from facade.store.cached_open import AT_ONCE
-from facade.store.ingest_file import FollowedIngest
+from facade.store.followed_ingest import FollowedIngest
 from facade.store.inode import Inode
 from facade.store.page_cache_read import READ_BYTES
 from facade.store.shared_pieces import BlobReaders

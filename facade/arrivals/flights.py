@@ -37,8 +37,10 @@ from facade.registries.payer import FREE, PaidDownload, PaysDownloads
 from facade.registries.upstreams import Upstreams
 from facade.rights.right import Right
 from facade.rights.rights import Rights
+from facade.store.announcement import Announcement
 from facade.store.blob_store import BlobStore, NoRoomError
-from facade.store.ingest_file import Announcement, FollowedIngest, is_owned
+from facade.store.followed_ingest import FollowedIngest
+from facade.store.ingest_file import is_owned
 from facade.store.inode import Inode
 from facade.values.byte_range import ByteRanges
 from facade.values.piece import Piece

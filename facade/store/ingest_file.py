@@ -18,8 +18,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Self
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve
 
+from facade.store.announcement import ANNOUNCEMENT, Announcement, put_in_place
 from facade.store.arriving_file import (
     CHECKSUMS,
     DATA,
@@ -27,70 +28,24 @@ from facade.store.arriving_file import (
     ArrivingFile,
     RottenArrivalError,
 )
-from facade.store.cached_open import WAITING, Opening, read_whole
 from facade.store.file_lock import is_locked, lock_exclusively, lock_shared
 from facade.store.growing_checksums import GrowingChecksums, write_all
 from facade.store.inode import allocated_bytes, inode_of, is_file_at
 from facade.store.piece_checksums import CHECKED_BYTES, checksums_span, runs_there
 from facade.store.segment_writer import SegmentWriter
-from facade.store.wanted_spans import WANTED, ToldWant
+from facade.store.wanted_spans import WANTED
 from facade.values.coverage import Coverage
 from shared.oci import RepositoryName
 from shared.own_files import DIRECTORY_MODE, FILE_MODE, open_own
 
-ANNOUNCEMENT, PROOF = "announcement", "proof"
+PROOF: Final = "proof"
 SLOW, WAY = "slow", "way"
 MARKED: Final = "marked"  # devices that were sent ranges of it before anybody could verify them
 _MARKS: Final = (SLOW, WAY)
 _OF_ATTEMPT: Final = (PROOF, ANNOUNCEMENT, CHECKSUMS, WANTED, MARKED, *_MARKS)
-UNKNOWN: Final = "?"
-NOBODY: Final = "-"
 # Read at a time to be hashed. A larger block is mapped anew each time, with a page fault for every
 # 4 KiB of it (docs/decisions/arrivals.md).
 REHASH_BYTES: Final = 1024 * 1024
-
-
-@frozen
-class Announcement:
-    """What is said of an arriving blob: `5002 team/app 1024 3f0a`.
-
-    It will have 5,002 bytes and comes through `team/app`. The quota has made room for 1,024 of them
-    by now, at the request of the connection with the access key `3f0a`. `? team/app 1024 3f0a`:
-    nobody knows how long it will be.
-
-    Earlier versions wrote two words: `5002 team/app` with room for all of it, or `?1024 team/app`.
-    """
-
-    length: int | None  # bytes of the whole blob; None: unknown until it is proven
-    repository: RepositoryName  # the one through which upstream gives it
-    room: int = field()  # bytes that the quota counts for it
-    access_key: str | None = None  # None: of no connection, or unknown
-
-    @room.default
-    def _room_of_length(self) -> int:
-        return self.length or 0
-
-    @classmethod
-    def read(cls, folder: Path) -> Self | None:
-        """Return what was announced in a folder; None if nothing was."""
-        with suppress(FileNotFoundError, ValueError):  # or it is not ours, which counts as none
-            match (folder / ANNOUNCEMENT).read_text().split(" "):
-                case [length, repository, room, key]:
-                    access_key = None if key == NOBODY else key
-                    name = RepositoryName.parse(repository)
-                    return cls(_length(length), name, int(room), access_key)
-                case [length, repository]:
-                    name = RepositoryName.parse(repository)
-                    return cls(_length(length), name, int(length.removeprefix(UNKNOWN)))
-                case _:
-                    pass
-        return None
-
-    def write(self, folder: Path) -> None:
-        """Put it in place of what was announced before."""
-        length = UNKNOWN if self.length is None else self.length
-        key = self.access_key or NOBODY
-        _put(folder / ANNOUNCEMENT, f"{length} {self.repository} {self.room} {key}")
 
 
 @define(eq=False)
@@ -250,7 +205,7 @@ class OwnedIngest:
     def prove(self) -> None:
         """Let readers of every process go to the end, because digest and length agree."""
         self._checksums.finish()
-        _put(self.folder / PROOF, str(inode_of(self.descriptor).number))
+        put_in_place(self.folder / PROOF, str(inode_of(self.descriptor).number))
 
     def sync(self) -> None:
         """Make the disk write what has come. Blocks until it has."""
@@ -292,54 +247,6 @@ class OwnedIngest:
             self.folder.rmdir()
 
 
-@frozen
-class FollowedIngest:
-    """The file of another process's download."""
-
-    folder: Path
-    announced: Announcement
-    file: ArrivingFile
-    told: ToldWant | None  # None: its owner is of an earlier version, which does not look
-
-    @classmethod
-    def open(cls, folder: Path) -> Self | None:
-        """Open what arrives; None if nothing does, or nothing is announced yet."""
-        announced = Announcement.read(folder)
-        if announced is None:
-            return None
-        try:
-            file = ArrivingFile.open(folder, announced.length)
-        except FileNotFoundError:
-            return None
-        told = None
-        with suppress(OSError):
-            told = ToldWant.open(folder)
-        return cls(folder, announced, file, told)
-
-    def close(self) -> None:
-        """Close everything."""
-        self.file.close()
-        if self.told is not None:
-            self.told.close()
-
-    def is_proven(self, blob: Path, opening: Opening = WAITING) -> bool:
-        """Tell whether digest and length agreed: by the proof, or by its place in the store.
-
-        Raises what `opening` raises, too.
-        """
-        with suppress(FileNotFoundError):
-            proof = read_whole(self.folder / PROOF, opening)
-            if proof == str(self.file.inode.number).encode():
-                return True
-        with suppress(FileNotFoundError):
-            descriptor = opening.open(blob)
-            try:
-                return inode_of(descriptor) == self.file.inode
-            finally:
-                os.close(descriptor)
-        return False
-
-
 def _open_to_write(path: Path) -> int:
     return open_own(path, os.O_RDWR | os.O_CREAT)
 
@@ -353,10 +260,6 @@ def _behind(count: int, chunks: Iterable[bytes]) -> Iterator[memoryview]:
         count = max(0, count - len(chunk))
 
 
-def _length(text: str) -> int | None:
-    return None if text.startswith(UNKNOWN) else int(text)
-
-
 def _unlink(folder: Path, *names: str) -> None:
     """Delete these files, in this order. Mostly there are none: to look costs less than to try."""
     with suppress(FileNotFoundError):  # then none is there
@@ -364,17 +267,6 @@ def _unlink(folder: Path, *names: str) -> None:
         for name in names:
             if name in there:
                 (folder / name).unlink(missing_ok=True)
-
-
-def _put(path: Path, content: str) -> None:
-    """Put a small file in place of the one there."""
-    temporary = path.with_name(f"{path.name}.new")
-    descriptor = open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    try:
-        write_all(descriptor, content.encode(), 0)
-    finally:
-        os.close(descriptor)
-    temporary.rename(path)
 
 
 def ask_to_make_way(folder: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Final
 
 from attrs import frozen
 
+from facade.store.announcement import Announcement
 from facade.store.arriving_file import DATA
 from facade.store.failing_sector import passing_over_bad_places
 from facade.store.file_lock import is_locked
-from facade.store.ingest_file import SLOW, WAY, Announcement, OwnedIngest
+from facade.store.ingest_file import SLOW, WAY, OwnedIngest
 from facade.store.inode import allocated_bytes
 from shared.own_files import open_own
 

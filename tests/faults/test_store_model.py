@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from typing_extensions import override
 
-from facade.store.ingest_file import Announcement
+from facade.store.announcement import Announcement
 from facade.values.coverage import Coverage
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind

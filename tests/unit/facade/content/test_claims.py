@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from facade.arrivals.claim_watch import WatchTimes
-from facade.store.ingest_file import Announcement
+from facade.store.announcement import Announcement
 from facade.store.shares import SHARE_OF_STORE
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind

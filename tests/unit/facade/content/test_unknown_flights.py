@@ -14,8 +14,9 @@ from facade.arrivals.want import Want
 from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.registries.payer import FREE
 from facade.rights.right import Right
+from facade.store.announcement import Announcement
 from facade.store.arriving_file import DATA
-from facade.store.ingest_file import Announcement, OwnedIngest, is_owned
+from facade.store.ingest_file import OwnedIngest, is_owned
 from facade.values.piece import PIECE_BYTES, Piece
 from shared.oci import Digest, RepositoryName
 from tests.support.eventually import eventually

@@ -12,14 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facade.store.announcement import ANNOUNCEMENT, Announcement
 from facade.store.arriving_file import CHECKSUMS, DATA, ArrivingFile, RottenArrivalError
-from facade.store.ingest_file import (
-    ANNOUNCEMENT,
-    PROOF,
-    Announcement,
-    FollowedIngest,
-    OwnedIngest,
-)
+from facade.store.followed_ingest import FollowedIngest
+from facade.store.ingest_file import PROOF, OwnedIngest
 from facade.store.piece_checksums import CHECKED_BYTES, PieceChecksums, length_header
 from shared.oci import RepositoryName
 from tests.support.page_cache import tells_what_is_cached
