@@ -1,4 +1,4 @@
-"""How a program makes much that stays: it imports what it is made of, or reads a whole log."""
+"""Looks for no garbage while a program makes much that stays: imports, or the whole audit log."""
 
 import gc
 from collections.abc import Iterator

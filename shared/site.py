@@ -1,4 +1,4 @@
-"""Whom a network address belongs to. Peers are held to a share by it."""
+"""The site of a network address: the part of it that belongs to one peer. Shares are by site."""
 
 from ipaddress import IPv6Address, ip_network
 from typing import Final

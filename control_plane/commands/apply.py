@@ -1,4 +1,4 @@
-"""`control-plane apply`: what files say of connections, made true by drafts."""
+"""`control-plane apply`: makes the drafts that bring connections to what files say."""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What became of a plan, as JSON for programs, and what a person is warned of. Pure."""
+"""The result of an `apply`: JSON for programs, and warnings for people. Pure."""
 
 from collections.abc import Sequence
 

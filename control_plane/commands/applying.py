@@ -1,4 +1,4 @@
-"""A plan, done: one call of the API for each connection, and what became of each.
+"""Carries a plan out: one call of the API for each connection, and what came of each.
 
 Connections do not depend on one another. So if one is refused, the others are done all the same,
 and the whole has failed; only what cannot work for any of them ends it. Nothing is revoked after a

@@ -1,4 +1,4 @@
-"""The question before something is taken from somebody: asked at a terminal, answered by --yes.
+"""Asks before a command takes something from somebody: at a terminal; `--yes` answers.
 
 Without a terminal nobody is asked, so scripts go on as they are. `apply --prune` alone wants --yes
 there, because the files do not name what it revokes.

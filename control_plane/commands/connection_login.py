@@ -1,4 +1,4 @@
-"""As whom a new connection logs in: an option or a person says it; nobody is anonymous unsaid."""
+"""As whom a new connection logs in: by options, or asked. None is anonymous without being told."""
 
 import sys
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""The options that say what a connection is, and the bodies that come of them.
+"""The options that say what a connection is, and the API's request bodies that are made of them.
 
 A secret comes from a prompt, standard input or a file, never from an argument: every process of the
 machine sees arguments, and a shell's history keeps them.

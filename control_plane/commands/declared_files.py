@@ -1,4 +1,4 @@
-"""The files of `-f`, read: each a layer, a folder's files beside one another."""
+"""Reads the files of `-f`: each is a layer; the files of one folder are one layer together."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How long something is valid, as people write it."""
+"""How long a token or an approval is valid, as people write it."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""`--watch`: what is there, and then what changes, until whoever looks has seen enough.
+"""`--watch`: prints what is there, and then what changes, until Ctrl-C.
 
 The API is asked again and again. While it does not answer, it is asked on: a control plane that is
 restarted ends no watch.

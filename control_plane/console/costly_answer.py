@@ -1,4 +1,4 @@
-"""An answer that takes long where there is much: it is worked out again only so often.
+"""An answer that is costly to work out: kept for a while, and worked out again beside its readers.
 
 If it took little time, everybody is given a fresh one. If it took long, all are given the last one,
 while a new one is worked out beside them: for a twentieth of the time at most.

@@ -1,4 +1,4 @@
-"""What a control plane does beside answering, and the last of it when it stops."""
+"""The work beside the calls: what runs while the control plane serves, and ends with it."""
 
 from collections.abc import Mapping
 from typing import Final, Self

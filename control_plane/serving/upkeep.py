@@ -1,4 +1,4 @@
-"""What a running control plane does beside answering: it saves and compares what it has seen."""
+"""Follows the signed log in the background, and saves how far it was seen."""
 
 import asyncio
 from collections.abc import Iterator

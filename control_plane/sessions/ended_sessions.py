@@ -1,4 +1,4 @@
-"""The endings of this process, from the moment that somebody asked for them.
+"""Sessions that this process was asked to end: ended here from that moment.
 
 They end sessions here even if the audit log or the database takes nothing at that time. What was
 taken is in the log, and there every process finds it.
