@@ -103,8 +103,8 @@ class PullInProgress(AuthorizedPull):
     payer: Payer
     first: ByteRanges | None = None  # what of a blob is wanted first; None: all of it
     origin: Origin = field(factory=Origin, eq=False)
-    # Whether the kernel takes so many bytes for the device now, so that none of them waits here.
-    takes_at_once: Callable[[int], bool] = field(default=nobody_says, eq=False)
+    # How many bytes the kernel takes for the device now, so that none of them waits here.
+    room_now: Callable[[], int] = field(default=nobody_says, eq=False)
 
     @asynccontextmanager
     async def upstream(self) -> AsyncIterator[Upstream]:

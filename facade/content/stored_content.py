@@ -127,7 +127,7 @@ class StoredContent:
                     stack.callback(blob.close)
                     asked.origin.source = PullSource.STORE
                     return WarmBlob(
-                        self._store, blob, lambda: self._anew(asked, stack), asked.takes_at_once
+                        self._store, blob, lambda: self._anew(asked, stack), asked.room_now
                     )
             with suppress(NothingArrivesError):  # it has just ended, or is stored: look again
                 return await self._arriving(

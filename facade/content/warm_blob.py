@@ -78,7 +78,7 @@ class StoredPieces:
         return piece
 
     def _next_size(self) -> int:
-        return min(self._size.next(time.monotonic()), self._end - self._offset)
+        return self._size.next(time.monotonic(), self._end - self._offset)
 
     async def _read(self, offset: int, limit: int) -> Piece:
         try:
@@ -106,13 +106,13 @@ class WarmBlob:
     _store: BlobStore
     _blob: StoredBlob
     _bring_anew: Callable[[], Awaitable[Blob]]
-    _takes_at_once: Callable[[int], bool] = nobody_says  # whether the kernel takes so many bytes
+    _room_now: Callable[[], int] = nobody_says  # bytes that the kernel takes now
     _size: PieceSize = field(init=False)  # of all spans' pieces
     _checked_bytes: int = field(default=PIECE_BYTES, init=False)  # of the next span
 
     def __attrs_post_init__(self) -> None:
-        """Begin with small pieces."""
-        self._size = PieceSize(time.monotonic(), self._takes_at_once)
+        """Begin with small pieces, unless the kernel takes large ones."""
+        self._size = PieceSize(time.monotonic(), self._room_now)
 
     @property
     def length(self) -> int:

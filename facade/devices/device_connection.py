@@ -194,10 +194,10 @@ class DeviceConnection(BaseProtocol):
         whole = self._whole_transport
         return self._is_pulling or (whole is not None and whole.get_write_buffer_size() > 0)
 
-    def takes_at_once(self, count: int) -> bool:
-        """Tell whether the kernel takes so many bytes now, so that none of them waits here."""
+    def room_now(self) -> int:
+        """Return how many bytes the kernel takes now, so that none of them waits here."""
         whole = self._whole_transport
-        return isinstance(whole, DeviceTransport) and whole.takes_at_once(count)
+        return whole.room_now() if isinstance(whole, DeviceTransport) else 0
 
     def begin_pull(self) -> None:
         """Note that the answer to a pull is under way."""

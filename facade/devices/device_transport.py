@@ -31,6 +31,7 @@ import fcntl
 import socket
 import struct
 from collections import deque
+from collections.abc import Iterable
 from enum import IntEnum, auto
 from typing import Any, Final
 
@@ -162,19 +163,19 @@ class DeviceTransport(asyncio.Transport):
         """Return how many bytes the kernel has not taken yet."""
         return sum(map(len, self._unsent)) if self._unsent else 0
 
-    def takes_at_once(self, count: int) -> bool:
-        """Tell whether the kernel would take so many bytes now, so that none of them waits here."""
+    def room_now(self) -> int:
+        """Return how many bytes the kernel would take now, so that none of them waits here."""
         if self._writing >= WritingState.FULL or self._is_closed:
-            return False
+            return 0
         unsent = bytearray(_INT.size)
         try:
             memory = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY.size)
             fcntl.ioctl(self._socket, _SIOCOUTQNSD, unsent)
         except OSError:  # a sandbox that does not know them
-            return False
+            return 0
         *_, limit, _, queued = _MEMORY.unpack(memory)
-        has_memory = queued + KERNEL_SHARE * count <= limit
-        return bool(has_memory and _INT.unpack(unsent)[0] + count <= UNSENT_BYTES)
+        (ahead,) = _INT.unpack(unsent)
+        return max(0, min(int(limit - queued) // KERNEL_SHARE, UNSENT_BYTES - int(ahead)))
 
     @override
     def write(self, data: _Bytes) -> None:
@@ -198,6 +199,17 @@ class DeviceTransport(asyncio.Transport):
         """
         if not self._unsent and not self._is_closed:
             self._cork.take_out()
+
+    @override
+    def writelines(self, list_of_data: Iterable[_Bytes]) -> None:
+        """Send one after the other, in full packets. What is large is not copied."""
+        parts = [*list_of_data]
+        if sum(map(len, parts)) <= RECORD_BYTES:
+            parts = [b"".join(parts)]
+        else:
+            self._cork.put_in()
+        for part in parts:
+            self.write(part)
 
     @override
     def pause_reading(self) -> None:

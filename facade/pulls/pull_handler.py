@@ -155,7 +155,7 @@ class PullHandler:
             connection,
             self._upstreams,
             payer,
-            takes_at_once=device_connection.takes_at_once,
+            room_now=device_connection.room_now,
         )
         try:
             with self._work.running(connection), spending(payer):

@@ -21,14 +21,15 @@ from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 from attrs import define, field
 
-from facade.devices.device_connection import PullAbortedError, abort
+from facade.devices.device_connection import DeviceConnection, PullAbortedError, abort
 from facade.pulls.failure_answers import PULL_FAILURES
 from facade.values.piece import Piece
 from shared.structured_log import get_logger
 
 PROGRESS_WINDOW_SECONDS: Final = 60.0
 MIN_PROGRESS_BYTES: Final = 4 * 1024  # within the window; who is slower only holds a connection
-WRITE_BYTES: Final = 128 * 1024  # encrypted at once; with the kernel's buffer it feeds 1 Gbit/s
+# Encrypted at once, unless the kernel takes more whole; with its buffer it feeds 1 Gbit/s.
+WRITE_BYTES: Final = 128 * 1024
 
 _U64: Final = struct.Struct("=Q")
 _INT: Final = struct.Struct("=i")
@@ -50,16 +51,16 @@ async def relay(
     connection is reset and `PullAbortedError` raised. A device that takes too little within a
     window is cut.
     """
-    at_hand = _at_hand(pieces)
+    at_hand, connection = _at_hand(pieces), cast(DeviceConnection, request.protocol)
     piece: Piece | None = await anext(pieces, None)
     watch = _ProgressWatch(request, window_seconds)
     given, is_framed = 0, response.chunked
     try:
         writer = cast(StreamWriter, await response.prepare(request))
         while piece is not None:
-            rest = memoryview(piece)[WRITE_BYTES:] if len(piece) > WRITE_BYTES else None
-            if rest is not None:
-                piece = memoryview(piece)[:WRITE_BYTES]
+            rest = None
+            if len(piece) > WRITE_BYTES and len(piece) > connection.room_now():
+                rest, piece = memoryview(piece)[WRITE_BYTES:], memoryview(piece)[:WRITE_BYTES]
             if given and not is_framed:
                 _write(request, piece)
             else:  # the first one, with the headers; aiohttp frames a chunked answer's

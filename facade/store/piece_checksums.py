@@ -138,5 +138,5 @@ def have_checksums(content: bytes | bytearray, checksums: bytes | bytearray) -> 
     """Tell whether these are the checksums of all pieces of a content."""
     view = memoryview(content)
     starts = range(0, len(view), CHECKED_BYTES)
-    digests = (xxhash.xxh3_64_digest(view[start : start + CHECKED_BYTES]) for start in starts)
+    digests = [xxhash.xxh3_64_digest(view[start : start + CHECKED_BYTES]) for start in starts]
     return b"".join(digests) == checksums

@@ -12,24 +12,26 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.store.page_cache_read import READ_BYTES
-
 # 64 devices that keep up are up to 16 MiB apart (docs/decisions/pulls.md).
-RECENT_PIECES: Final = 16 * 1024 * 1024 // READ_BYTES
+RECENT_BYTES: Final = 16 * 1024 * 1024
 
 
 @define(eq=False)
 class RecentReads:
     """The bound on what the readers of all blobs share. For one event loop."""
 
-    _max_pieces: int = RECENT_PIECES
-    _kept: "deque[tuple[BlobReaders, int]]" = field(factory=deque, init=False)
+    _max_bytes: int = RECENT_BYTES
+    # Each with its offset and its length.
+    _kept: "deque[tuple[BlobReaders, int, int]]" = field(factory=deque, init=False)
+    _kept_bytes: int = field(default=0, init=False)
 
-    def keep(self, readers: "BlobReaders", offset: int) -> None:
+    def keep(self, readers: "BlobReaders", offset: int, count: int) -> None:
         """Count a piece that is kept, and let go of the oldest ones beyond the bound."""
-        self._kept.append((readers, offset))
-        if len(self._kept) > self._max_pieces:
-            oldest, dropped = self._kept.popleft()
+        self._kept.append((readers, offset, count))
+        self._kept_bytes += count
+        while self._kept_bytes > self._max_bytes:
+            oldest, dropped, freed = self._kept.popleft()
+            self._kept_bytes -= freed
             oldest.drop(dropped)
 
 
@@ -57,12 +59,9 @@ class BlobReaders:
         return piece if piece is None or len(piece) <= limit else piece[:limit]
 
     def share(self, offset: int, piece: memoryview) -> None:
-        """Keep a piece of at most `READ_BYTES` for the others, if there are any.
-
-        Nobody may change it any more.
-        """
+        """Keep a piece for the others, if there are any. Nobody may change it any more."""
         if self._count > 1:
-            self._recent.keep(self, offset)
+            self._recent.keep(self, offset, len(piece))
             self._pieces[offset] = piece.toreadonly()
 
     def drop(self, offset: int) -> None:

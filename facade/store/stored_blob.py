@@ -3,7 +3,7 @@
 import os
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from attrs import define, field, frozen
 
@@ -12,10 +12,13 @@ from facade.store.cached_open import Opening, read_whole
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
 from facade.store.last_piece import LastPiece
-from facade.store.page_cache_read import READ_BYTES, read_at, read_nowait
+from facade.store.page_cache_read import read_at, read_nowait
 from facade.store.piece_checksums import PieceChecksums, checked_span
 from facade.store.shared_pieces import BlobReaders
 from shared.oci import Digest
+
+# Pieces end at multiples of it, so that devices that read the same blob meet at the same places.
+MEETING_BYTES: Final = 256 * 1024
 
 
 class RottenBlobError(StoreFailedError):
@@ -107,7 +110,7 @@ class StoredBlob:
         return piece
 
     async def read(self, offset: int, limit: int) -> memoryview:
-        """Return at most `limit` verified bytes from an offset, to a multiple of `READ_BYTES`.
+        """Return at most `limit` verified bytes from an offset, to a multiple of `MEETING_BYTES`.
 
         Raises `RottenBlobError`, or `OSError` if the disk fails.
         """
@@ -123,7 +126,7 @@ class StoredBlob:
         return piece
 
     def _checked_span(self, offset: int, limit: int) -> tuple[int, int]:
-        count = min(limit, READ_BYTES - offset % READ_BYTES)
+        count = min(limit, MEETING_BYTES - offset % MEETING_BYTES)
         return checked_span(offset, count, self.length)
 
     def _checked(self, start: int, content: bytes | bytearray, limit: int) -> memoryview:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from facade.content.piece_size import SMALL_BYTES
+from facade.content.piece_size import SMALL_BYTES, PieceSize
 from facade.content.source import Blob, BlobPart
 from facade.content.warm_blob import RottenContentError, StoredPieces, WarmBlob
 from facade.store.blob_store import BlobStore
@@ -64,6 +64,19 @@ async def test_the_first_piece_is_read_once_and_what_is_behind_it_again(store: B
     assert await anext(long) == CONTENT[:SMALL_BYTES]
     with pytest.raises(RottenContentError):
         await anext(long)
+    blob.close()
+
+
+async def test_a_beginning_that_the_kernel_takes_whole_is_read_once(store: BlobStore) -> None:
+    """It is the first piece: what rots meanwhile shows that nothing of it is read again."""
+    digest = await keep(store, CONTENT)
+    blob = await store.open_blob(digest)
+    assert blob is not None
+    pieces = StoredPieces(store, blob, 0, len(CONTENT), PieceSize(0.0, lambda: len(CONTENT)))
+    await pieces.check_beginning(PIECE_BYTES)
+    with store.layout.blob(digest).open("r+b") as file:
+        file.write(bytes(len(CONTENT)))
+    assert await anext(pieces) == CONTENT
     blob.close()
 
 

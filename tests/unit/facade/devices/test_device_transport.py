@@ -66,15 +66,28 @@ async def test_what_the_kernel_is_said_to_take_at_once_it_takes(connections: Con
     """
     made = await connections.connect()
     given = 0
-    while made.transport.takes_at_once(PIECE):
+    while made.transport.room_now() >= PIECE:
         made.transport.write(some_bytes(PIECE))
         assert made.transport.get_write_buffer_size() == 0
         given += PIECE
     assert given > UNSENT_BYTES - PIECE
     await write_until_it_waits(made)
-    assert not made.transport.takes_at_once(1)
+    assert made.transport.room_now() == 0
     made.transport.abort()
-    assert not made.transport.takes_at_once(1)
+    assert made.transport.room_now() == 0
+
+
+@BOTH_VERSIONS
+async def test_what_is_written_together_comes_in_order_whatever_its_size(
+    connections: Connections, version: ssl.TLSVersion
+) -> None:
+    """A head, and what may be too much to be copied behind it."""
+    made = await connections.connect(version=version)
+    for sizes in ((7, 0), (7, 100), (700, RECORD), (700, 5 * PIECE + 1), (0, 0), (RECORD, 1, 9)):
+        parts = [some_bytes(size) for size in sizes]
+        made.transport.writelines(parts)
+        assert await asyncio.to_thread(made.device.read_exactly, sum(sizes)) == b"".join(parts)
+    assert not made.notes.lost
 
 
 @BOTH_VERSIONS

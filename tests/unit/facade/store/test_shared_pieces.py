@@ -57,19 +57,24 @@ def test_what_nobody_reads_any_more_is_let_go() -> None:
 
 
 @given(
-    max_pieces=st.integers(1, 5),
+    max_bytes=st.integers(9, 45),
     reads=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=40),
 )
 def test_all_blobs_together_keep_no_more_than_the_bound(
-    max_pieces: int, reads: list[tuple[int, int]]
+    max_bytes: int, reads: list[tuple[int, int]]
 ) -> None:
     """However many are read at once; the newest piece is there, and each is its blob's own."""
-    recent = RecentReads(max_pieces)
+    recent = RecentReads(max_bytes)
     blobs = [readers(2, recent) for _ in range(3)]
     for number, offset in reads:
-        blobs[number].share(offset, memoryview(f"{number} {offset}".encode()))
-        assert read(blobs[number], offset) == f"{number} {offset}".encode()
+        blobs[number].share(offset, memoryview(piece_of(number, offset)))
+        assert read(blobs[number], offset) == piece_of(number, offset)
         kept = [(which, at) for which in range(3) for at in range(10) if read(blobs[which], at)]
-        assert len(kept) <= max_pieces
+        assert sum(len(piece_of(which, at)) for which, at in kept) <= max_bytes
         for which, at in kept:
-            assert read(blobs[which], at) == f"{which} {at}".encode()
+            assert read(blobs[which], at) == piece_of(which, at)
+
+
+def piece_of(number: int, offset: int) -> bytes:
+    """Return a piece of a blob, at most 9 bytes, of another length at another offset."""
+    return f"{number} {offset}".encode() + b"." * (offset % 7)
