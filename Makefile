@@ -111,6 +111,10 @@ faults: $(INSTALLED) ## The long fault suite, with a table at the end; TESTS="-k
 adversary: $(INSTALLED) ## Attacks at full size, with what a victim waits and what memory they take; TESTS="-k registry" runs some
 	@ADVERSARY=all $(BIN)/python -m pytest tests/adversary $(TESTS)
 
+.PHONY: adversary-broken
+adversary-broken: $(INSTALLED) ## Breaks what each attack's row guards, in a copy, and sees the row fail; TESTS="-k registry" some; WAITING=ignored on a busy machine
+	@ADVERSARY=all WAITING=$(WAITING) $(BIN)/python -m tests.adversary.broken $(TESTS)
+
 .PHONY: growth
 growth: $(INSTALLED) ## How cost grows, at full size; SIZES="10000,100000" at others, TESTS="-k G6" runs some
 	@GROWTH=all $(BIN)/python -m pytest tests/growth $(TESTS)

@@ -2,10 +2,23 @@
 
 from typing import Final
 
-VICTIM_P99_SECONDS: Final = 0.050  # a warm manifest, kept connection; about 1 ms when it is quiet
+from attrs import frozen
+
 OPERATOR_P99_SECONDS: Final = 0.250  # a list of connections: TLS, a query, many signatures
-MAX_GROWTH_BYTES: Final = 128 * 1024 * 1024  # of resident memory, at its peak, over the quiet time
-MAX_KEPT_BYTES: Final = 64 * 1024 * 1024  # of it, once the attack is over
 QUIET_SECONDS: Final = 2.0  # of measuring before an attack
-ATTACK_SECONDS: Final = 10.0  # that an attack goes on, unless it says otherwise
 SETTLE_SECONDS: Final = 5.0  # after it, until its memory should be let go
+
+
+@frozen
+class Allowed:
+    """How long an attack goes on, and what it may cost."""
+
+    seconds: float = 10.0
+    p99_seconds: float = 0.050  # a warm manifest, kept connection; about 1 ms when it is quiet
+    growth_bytes: int = 128 * 1024 * 1024  # of resident memory, at its peak, over the quiet time
+    kept_bytes: int = 64 * 1024 * 1024  # of it, once the attack is over
+    cores: float = 2.0  # that it keeps busy meanwhile, the victim's answers included
+
+
+OF_A_FACADE: Final = Allowed()
+OF_A_CONTROL_PLANE: Final = Allowed(p99_seconds=OPERATOR_P99_SECONDS)

@@ -10,7 +10,8 @@ from tests.support.text_table import lines_of
 
 _PROPERTY: Final = "attack"
 _TITLES: Final = (
-    "row", "attack", "by", "quiet ms", "p50 ms", "p99 ms", "failed", "peak MiB", "kept MiB", "held",
+    "attack", "by", "quiet ms", "p50 ms", "p99 ms", "failed", "peak MiB", "kept MiB", "cores",
+    "held",
 )  # fmt: skip
 _MIB: Final = 1024 * 1024
 
@@ -19,7 +20,6 @@ _MIB: Final = 1024 * 1024
 class Row:
     """What one attack cost."""
 
-    row: str  # V1, W4, or a name of its own
     attack: str
     party: str
     quiet_p50: float  # seconds that the victim waited before the attack
@@ -29,6 +29,7 @@ class Row:
     asked: int
     growth_bytes: int
     kept_bytes: int
+    cores: float
 
 
 @frozen
@@ -59,10 +60,10 @@ def _cells(reports: Iterable[pytest.TestReport]) -> Iterator[tuple[str, ...]]:
 
 def _shown(row: Any) -> tuple[str, ...]:
     return (
-        row["row"],
         row["attack"],
         row["party"],
         *(f"{row[name] * 1000:.1f}" for name in ("quiet_p50", "p50", "p99")),
         f"{row['failed']} of {row['asked']}",
         *(f"{row[name] / _MIB:.0f}" for name in ("growth_bytes", "kept_bytes")),
+        f"{row['cores']:.2f}",
     )

@@ -1,6 +1,6 @@
 """One attack, watched: what the victim felt, what memory it took, whether the process lives.
 
-    async with watch("V1", "103 for ever", Party.REGISTRY, target) as attack:
+    async with watch("103 for ever", Party.REGISTRY, target, Allowed()) as attack:
         while attack.goes_on:
             ...
 
@@ -10,28 +10,27 @@ the body is over, the bounds are held, and a row of the table is written.
 
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from attrs import define, frozen
 
 from shared.outside_bytes import Party
-from tests.adversary.bounds import (
-    ATTACK_SECONDS,
-    MAX_GROWTH_BYTES,
-    MAX_KEPT_BYTES,
-    QUIET_SECONDS,
-    SETTLE_SECONDS,
-    VICTIM_P99_SECONDS,
-)
+from tests.adversary.bounds import QUIET_SECONDS, SETTLE_SECONDS, Allowed
 from tests.adversary.report import AdversaryReport, Row
 from tests.adversary.victim import Phase
-from tests.support.memory import Memory
+from tests.bench.process_cost import cpu_seconds
+from tests.support.memory import MIB, Memory
+
+# On a machine that others keep busy waiting says nothing. It is measured, and not held.
+IGNORES_WAITING: Final = os.environ.get("WAITING") == "ignored"
 
 
 @frozen
@@ -68,15 +67,10 @@ class Watch:
     @asynccontextmanager
     async def __call__(
         self,
-        row: str,
         attack: str,
         party: Party,
         target: Target,
-        *,
-        seconds: float = ATTACK_SECONDS,
-        victim_p99_seconds: float = VICTIM_P99_SECONDS,
-        max_growth_bytes: int = MAX_GROWTH_BYTES,
-        max_kept_bytes: int = MAX_KEPT_BYTES,
+        allowed: Allowed,
     ) -> AsyncIterator[Attack]:
         """Watch while the body attacks; then fail where a bound did not hold."""
         victim = await _start(target.victim)
@@ -85,8 +79,10 @@ class Watch:
             before = Memory.of(target.pid).now
             _forget_peak(target.pid)
             _next_phase(victim)
-            yield Attack(time.monotonic() + seconds)
+            began, used = time.monotonic(), cpu_seconds([target.pid])
+            yield Attack(began + allowed.seconds)
             is_alive = target.is_alive()
+            cores = (cpu_seconds([target.pid]) - used) / (time.monotonic() - began)
             _next_phase(victim)
             await asyncio.sleep(SETTLE_SECONDS)
             memory = Memory.of(target.pid)
@@ -96,7 +92,6 @@ class Watch:
                 victim.kill()
                 await victim.wait()
         done = Row(
-            row=row,
             attack=attack,
             party=party.name.lower(),
             quiet_p50=_median(quiet),
@@ -106,13 +101,25 @@ class Watch:
             asked=len(during),
             growth_bytes=memory.peak - before,
             kept_bytes=memory.now - before,
+            cores=cores,
         )
         self.report.add(done)
-        assert is_alive, "the attacked process does not answer"
-        assert done.failed == 0, f"{done.failed} of {done.asked} of the victim's questions failed"
-        assert done.p99 < victim_p99_seconds
-        assert done.growth_bytes < max_growth_bytes
-        assert done.kept_bytes < max_kept_bytes
+        beyond = list(_beyond(done, allowed)) if is_alive else ["the process does not answer"]
+        assert not beyond, "; ".join(beyond)
+
+
+def _beyond(done: Row, allowed: Allowed) -> Iterator[str]:
+    """Yield in words what did not hold."""
+    if done.failed:
+        yield f"{done.failed} of {done.asked} of the victim's questions failed"
+    if done.p99 >= allowed.p99_seconds and not IGNORES_WAITING:
+        yield f"the victim waits for {done.p99 * 1000:.0f} ms"
+    if done.growth_bytes >= allowed.growth_bytes:
+        yield f"it takes {done.growth_bytes // MIB} MiB more at its peak"
+    if done.kept_bytes >= allowed.kept_bytes:
+        yield f"it keeps {done.kept_bytes // MIB} MiB"
+    if done.cores >= allowed.cores:
+        yield f"it keeps {done.cores:.2f} of a core busy"
 
 
 async def _start(arguments: tuple[str, ...]) -> Process:

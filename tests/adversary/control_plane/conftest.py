@@ -2,8 +2,8 @@
 
 import pytest
 
-from deploy.dev.product import is_ready
-from tests.adversary.watch import Target
+from tests.adversary.control_plane.attacked import AttackedPlane
+from tests.adversary.watch import Watch
 from tests.support.control_plane import ControlPlane
 from tests.system.control_plane.conftest import (  # noqa: F401 - the same control planes
     database,
@@ -16,11 +16,7 @@ from tests.system.control_plane.conftest import (  # noqa: F401 - the same contr
 
 
 @pytest.fixture
-async def target(own_plane: ControlPlane, host: str) -> Target:  # noqa: F811 - fixtures
+async def attacked(own_plane: ControlPlane, host: str, watch: Watch) -> AttackedPlane:  # noqa: F811 - fixtures
     """The control plane, and an operator who lists connections."""
     await own_plane.client("alice").connect(host)
-    return Target(
-        pid=own_plane.child.pid,
-        victim=(f"{own_plane.url}/v1/connections", "--token", own_plane.tokens["eve"]),
-        is_alive=lambda: is_ready(f"127.0.0.1:{own_plane.port}"),
-    )
+    return AttackedPlane(own_plane, watch)

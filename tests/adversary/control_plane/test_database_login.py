@@ -8,11 +8,11 @@ import pytest
 
 from control_plane.database.migrate import FACADE_CONNECTIONS, migrate
 from deploy.dev.postgres import Postgres
-from deploy.dev.product import is_ready
 from shared.outside_bytes import Party
 from shared.postgres.database_url import read_database_url
-from tests.adversary.bounds import OPERATOR_P99_SECONDS
-from tests.adversary.watch import Target, Watch
+from tests.adversary.control_plane.attacked import AttackedPlane
+from tests.adversary.guards import check, guards_nothing
+from tests.adversary.watch import Watch
 from tests.support.control_plane import (
     LOGIN_PASSWORD,
     LOGIN_ROLE,
@@ -39,8 +39,13 @@ def server(tmp_path: Path) -> Iterator[Postgres]:
         yield started
 
 
+@check(
+    "control_plane/migrations/revisions/0003_notify_beside_acts.sql",
+    "pg_notification_queue_usage() >= 0.5",
+    "pg_notification_queue_usage() >= 500",
+)
 async def test_a_full_notification_queue(watch: Watch, server: Postgres, tmp_path: Path) -> None:
-    """V7: every revocation was answered 500."""
+    """Every revocation was answered 500."""
     database = Database(server, "attacked")
     await migrate(read_database_url(database.superuser_url))
     make_login_role(server)
@@ -50,21 +55,11 @@ async def test_a_full_notification_queue(watch: Watch, server: Postgres, tmp_pat
         owner_url=database.superuser_url,
         url=database.url(LOGIN_ROLE, LOGIN_PASSWORD),
     )
-    target = Target(
-        pid=plane.child.pid,
-        victim=(f"{plane.url}/v1/connections", "--token", plane.tokens["eve"]),
-        is_alive=lambda: is_ready(f"127.0.0.1:{plane.port}"),
-    )
-    bob, made = plane.client("bob"), 0
+    attacked, made = AttackedPlane(plane, watch), 0
+    bob = plane.client("bob")
     try:
         async with (
-            watch(
-                "V7",
-                "a full notification queue",
-                Party.DATABASE,
-                target,
-                victim_p99_seconds=OPERATOR_P99_SECONDS,
-            ) as attack,
+            attacked.watched("a full notification queue", Party.DATABASE) as attack,
             flooded_notifications(database.url(FACADE, FACADE_PASSWORD)),
         ):
             while attack.goes_on:
@@ -75,25 +70,17 @@ async def test_a_full_notification_queue(watch: Watch, server: Postgres, tmp_pat
     assert made
 
 
-async def test_a_login_that_opens_connections(
-    watch: Watch,
-    target: Target,
-    own_plane: ControlPlane,
-    database: Database,
-) -> None:
-    """W17: without a limit of its own it took all connections of the server."""
+@guards_nothing("Postgres keeps the CONNECTION LIMIT, which `migrate` advises")
+async def test_a_login_that_opens_connections(attacked: AttackedPlane, database: Database) -> None:
+    """Without a limit of its own it took all connections of the server."""
     database.sql(
         f"CREATE ROLE {CROWD} LOGIN PASSWORD '{FACADE_PASSWORD}' IN ROLE registry_facade"
         f" CONNECTION LIMIT {FACADE_CONNECTIONS}"
     )
     url, opened, refused = database.url(CROWD, FACADE_PASSWORD), list[asyncpg.Connection](), 0
     try:
-        async with watch(
-            "W17",
-            "as many database connections as there are",
-            Party.DATABASE,
-            target,
-            victim_p99_seconds=OPERATOR_P99_SECONDS,
+        async with attacked.watched(
+            "as many database connections as there are", Party.DATABASE
         ) as attack:
             while attack.goes_on:
                 try:
@@ -101,7 +88,7 @@ async def test_a_login_that_opens_connections(
                 except asyncpg.TooManyConnectionsError:
                     refused += 1
                 made = len(opened) + refused
-                await own_plane.client("bob").revoke_device(device=f"{DEVICE}-{made}")
+                await attacked.plane.client("bob").revoke_device(device=f"{DEVICE}-{made}")
     finally:
         for each in opened:
             each.terminate()

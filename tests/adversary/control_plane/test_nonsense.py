@@ -6,11 +6,11 @@ import aiohttp
 import pytest
 
 from shared.outside_bytes import Party
-from tests.adversary.bounds import OPERATOR_P99_SECONDS, VICTIM_P99_SECONDS
+from tests.adversary.bounds import Allowed
+from tests.adversary.control_plane.attacked import AttackedPlane
+from tests.adversary.guards import check
 from tests.adversary.nonsense import Nonsense
-from tests.adversary.watch import Target, Watch
 from tests.support.console_client import SESSION
-from tests.support.control_plane import ControlPlane
 
 pytestmark = pytest.mark.attack
 BODIES = (
@@ -36,21 +36,18 @@ SEALED = "A" * 400
 TAGS = ('"0123456789abcdef", W/"x"', "*", '"a","b" ,"c"')
 
 
-async def test_an_operator_who_sends_nonsense(
-    watch: Watch, target: Target, own_plane: ControlPlane
-) -> None:
+@check(
+    "control_plane/reading/field_reader.py",
+    "    except orjson.JSONDecodeError:",
+    "    except ZeroDivisionError:",
+)
+async def test_an_operator_who_sends_nonsense(attacked: AttackedPlane) -> None:
     """Bodies and parameters; no token of the operator's fails anything but its own call."""
-    nonsense, operator = Nonsense(), own_plane.client("alice")
-    admin = own_plane.client("root")
+    nonsense, operator = Nonsense(), attacked.plane.client("alice")
+    admin = attacked.plane.client("root")
     made = await operator.connect("tagged.example")
     connection = f"/v1/connections/{made['id']}"
-    async with watch(
-        "nonsense",
-        "bodies and parameters",
-        Party.OPERATOR,
-        target,
-        victim_p99_seconds=OPERATOR_P99_SECONDS,
-    ) as attack:
+    async with attacked.watched("nonsense in bodies and parameters", Party.OPERATOR) as attack:
         while attack.goes_on:
             path = "/v1/" + nonsense.header(*(each.decode() for each in PATHS)).lstrip("/")[:500]
             answer = await operator.call("POST", path, content=nonsense.like(*BODIES))
@@ -74,31 +71,28 @@ async def test_an_operator_who_sends_nonsense(
             assert answer.status in {200, 412}
 
 
-async def test_a_stranger_who_sends_nonsense_forms(
-    watch: Watch, target: Target, own_plane: ControlPlane
-) -> None:
+@check(
+    "control_plane/console/submission.py",
+    '    except ValueError:\n        raise UnreadableBodyError("this is not a form',
+    '    except ZeroDivisionError:\n        raise UnreadableBodyError("this is not a form',
+)
+async def test_a_stranger_who_sends_nonsense_forms(attacked: AttackedPlane) -> None:
     """To the console, with sessions that nobody sealed."""
-    nonsense, url = Nonsense(), f"{own_plane.url}/console/sign-in"
+    nonsense, url = Nonsense(), f"{attacked.plane.url}/console/sign-in"
     async with (
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-        watch(
-            "nonsense",
-            "forms and sessions",
-            Party.STRANGER,
-            target,
-            victim_p99_seconds=VICTIM_P99_SECONDS,
-        ) as attack,
+        attacked.watched("nonsense in forms and sessions", Party.STRANGER, Allowed()) as attack,
     ):
         while attack.goes_on:
             cookie = "".join(each for each in nonsense.header(SEALED) if "!" <= each <= "~")
             headers = {
                 "Cookie": f"{SESSION}={cookie[:6000]}",
                 "Content-Type": "application/x-www-form-urlencoded",
-                "Origin": own_plane.url,
+                "Origin": attacked.plane.url,
             }
             async with session.post(url, data=nonsense.like(*FORMS), headers=headers) as answer:
                 assert answer.status < 500
             async with session.get(
-                f"{own_plane.url}/console/", headers=headers, allow_redirects=False
+                f"{attacked.plane.url}/console/", headers=headers, allow_redirects=False
             ) as answer:
                 assert answer.status == 303

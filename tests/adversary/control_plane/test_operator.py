@@ -5,9 +5,8 @@ import asyncio
 import pytest
 
 from shared.outside_bytes import Party
-from tests.adversary.bounds import OPERATOR_P99_SECONDS
-from tests.adversary.watch import Target, Watch
-from tests.support.control_plane import ControlPlane
+from tests.adversary.control_plane.attacked import AttackedPlane
+from tests.adversary.guards import check
 from tests.support.simulators.google import ServiceAccount
 
 pytestmark = pytest.mark.attack
@@ -19,19 +18,18 @@ INSIDE = {
 }
 
 
-async def test_many_rsa_keys_at_once(watch: Watch, target: Target, own_plane: ControlPlane) -> None:
-    """W14: twelve of them stopped the control plane for 1.6 s."""
+@check(
+    "control_plane/connections/service_account_keys.py",
+    "is_sound = await asyncio.to_thread(_is_sound, request.secret)",
+    "is_sound = _is_sound(request.secret)",
+)
+async def test_many_rsa_keys_at_once(attacked: AttackedPlane) -> None:
+    """Twelve of them stopped the control plane for 1.6 s."""
     key = ServiceAccount.create().key_json()
     body = {"host": HOST, "provider": "google_service_account", "service_account_key": key}
-    alice = own_plane.client("alice")
+    alice = attacked.plane.client("alice")
     statuses = set[int]()
-    async with watch(
-        "W14",
-        "12 RSA keys at once",
-        Party.OPERATOR,
-        target,
-        victim_p99_seconds=OPERATOR_P99_SECONDS,
-    ) as attack:
+    async with attacked.watched("12 RSA keys at once", Party.OPERATOR) as attack:
         while attack.goes_on:
             answers = await asyncio.gather(
                 *(
@@ -43,17 +41,16 @@ async def test_many_rsa_keys_at_once(watch: Watch, target: Target, own_plane: Co
     assert statuses == {201, 409, 429}
 
 
-async def test_a_map_of_the_inside(watch: Watch, target: Target, own_plane: ControlPlane) -> None:
-    """W20: checks told which names there are inside, and which kinds of addresses."""
-    alice = own_plane.client("alice")
+@check(
+    "control_plane/connections/checks.py",
+    "    if problem is None or not is_about_addresses(problem):\n",
+    "    if problem or problem is None or not is_about_addresses(problem):\n",
+)
+async def test_a_map_of_the_inside(attacked: AttackedPlane) -> None:
+    """Checks told which names there are inside, and which kinds of addresses."""
+    alice = attacked.plane.client("alice")
     said = {kind: set[tuple[int, str]]() for kind in INSIDE}
-    async with watch(
-        "W20",
-        "checks of inside names and addresses",
-        Party.OPERATOR,
-        target,
-        victim_p99_seconds=OPERATOR_P99_SECONDS,
-    ) as attack:
+    async with attacked.watched("checks of inside names and addresses", Party.OPERATOR) as attack:
         while attack.goes_on:
             for kind, hosts in INSIDE.items():
                 for host in hosts:

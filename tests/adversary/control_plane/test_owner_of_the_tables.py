@@ -4,9 +4,8 @@ import asyncpg
 import pytest
 
 from shared.outside_bytes import Party
-from tests.adversary.bounds import OPERATOR_P99_SECONDS
-from tests.adversary.watch import Target, Watch
-from tests.support.control_plane import ControlPlane
+from tests.adversary.control_plane.attacked import AttackedPlane
+from tests.adversary.guards import bounds
 
 HUGE_ROWS = 4000
 # Nobody signed them; they stand behind the end of the log. What is moved are the acts after those
@@ -22,31 +21,24 @@ _MOVE = "UPDATE audit_entries SET sequence = sequence + $1 WHERE sequence > 4 AN
 
 
 @pytest.mark.attack
-async def test_a_log_that_is_written_into(
-    watch: Watch, target: Target, own_plane: ControlPlane
-) -> None:
-    """V6: rows of 250 KB behind the end of the chain, and acts in other places of it, by turns.
+@bounds("control_plane.proof.chain_store.BATCH_BYTES")
+async def test_a_log_that_is_written_into(attacked: AttackedPlane) -> None:
+    """Rows of 250 KB behind the end of the chain, and acts in other places of it, by turns.
 
     Reads go on with what is known; acts are refused; and the log is taken again when it agrees.
     """
-    owner = await asyncpg.connect(own_plane.owner_url)
+    owner = await asyncpg.connect(attacked.plane.owner_url)
     try:
         await owner.execute("SET session_replication_role = replica")
-        async with watch(
-            "V6",
-            "an audit log written into",
-            Party.DATABASE,
-            target,
-            victim_p99_seconds=OPERATOR_P99_SECONDS,
-        ) as attack:
+        async with attacked.watched("an audit log written into", Party.DATABASE) as attack:
             while attack.goes_on:
                 await owner.execute(_ROWS, HUGE_ROWS)
-                await own_plane.client("alice").connect("refused.example", expect=503)
+                await attacked.plane.client("alice").connect("refused.example", expect=503)
                 await owner.execute(_FORGET)
                 await owner.execute(_MOVE, HUGE_ROWS)
-                await own_plane.client("alice").connect("refused.example", expect=503)
+                await attacked.plane.client("alice").connect("refused.example", expect=503)
                 await owner.execute(_MOVE.replace("> 4", f"> {HUGE_ROWS}"), -HUGE_ROWS)
-            await own_plane.wait_until_ready()
-        await own_plane.client("alice").connect("taken.example")
+            await attacked.plane.wait_until_ready()
+        await attacked.plane.client("alice").connect("taken.example")
     finally:
         await owner.close()

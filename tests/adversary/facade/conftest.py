@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.adversary.watch import Target
+from shared.oci import OCI_MANIFEST
+from tests.adversary.facade.attacked import AttackedFacade
+from tests.adversary.watch import Watch
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
@@ -26,7 +28,6 @@ from tests.system.facade.conftest import (  # noqa: F401 - the same facades
 )
 
 MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}'
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 @pytest.fixture
@@ -43,15 +44,9 @@ def more_settings() -> Mapping[str, str]:
 
 
 @pytest.fixture
-def facade(
-    own_writer: StatementWriter,  # noqa: F811 - a fixture
-    own_database: FacadeDatabase,  # noqa: F811 - a fixture
-    start_facade: StartFacade,  # noqa: F811 - a fixture
-    more_settings: Mapping[str, str],
-    tmp_path: Path,
-) -> Facade:
-    """A facade of the attack's own, as it is configured by default, with a store."""
-    settings = {
+def settings(more_settings: Mapping[str, str], tmp_path: Path) -> Mapping[str, str]:
+    """A configuration by default, with a store."""
+    return {
         "FACADE_CACHE_DIR": str(tmp_path / "cache"),
         "FACADE_CACHE_MAX_BYTES": "256MiB",
         "FACADE_LOG_LEVEL": "info",
@@ -59,32 +54,33 @@ def facade(
         "FACADE_POLL_INTERVAL": "5s",
         **more_settings,
     }
+
+
+@pytest.fixture
+def facade(
+    own_writer: StatementWriter,  # noqa: F811 - a fixture
+    own_database: FacadeDatabase,  # noqa: F811 - a fixture
+    start_facade: StartFacade,  # noqa: F811 - a fixture
+    settings: Mapping[str, str],
+) -> Facade:
+    """A facade of the attack's own; a module may start another one."""
     return start_facade(own_writer, own_database.facade_url, settings)
 
 
 @pytest.fixture
-async def target(
+async def attacked(
     facade: Facade,
+    own_database: FacadeDatabase,  # noqa: F811 - a fixture
     own_writer: StatementWriter,  # noqa: F811 - a fixture
+    upstream: RegistrySimulator,  # noqa: F811 - a fixture
     honest: RegistrySimulator,
-) -> Target:
-    """The facade, and another device's warm manifest."""
+    watch: Watch,
+) -> AttackedFacade:
+    """The facade, and a victim whose manifest is warm."""
     digest = honest.manifest(MANIFEST, media_type=OCI_MANIFEST)
     await connect(facade, own_writer, honest)
     # A device of its own: what one may have of everything is not the attack's matter.
-    device = facade.device(facade.files.device_ca.issue_device(device="victim"))
-    path = pull_path(honest, digest, kind="manifests")
-    assert (await device.get(path)).status == 200
-    return Target(
-        pid=facade.child.pid,
-        victim=(
-            f"https://localhost:{facade.port}{path}",
-            "--ca",
-            str(facade.files.folder / "server-ca.pem"),
-            "--certificate",
-            str(device.files.certificate),
-            "--key",
-            str(device.files.key),
-        ),
-        is_alive=facade.is_alive,
-    )
+    victim = facade.device(facade.files.device_ca.issue_device(device="victim"))
+    asked = pull_path(honest, digest, kind="manifests")
+    assert (await victim.get(asked)).status == 200
+    return AttackedFacade(facade, own_database, own_writer, upstream, honest, victim, asked, watch)

@@ -18,10 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
 from shared.outside_bytes import Party
-from tests.adversary.watch import Target, Watch
+from tests.adversary.bounds import Allowed
+from tests.adversary.facade.attacked import AttackedFacade
+from tests.adversary.guards import bounds, check
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Device, Facade
 from tests.support.fleet_certificates import HARDWARE_MODULE, Shape, written_names
+from tests.support.memory import MIB
 from tests.support.odd_names import DEEP, KINDS, LONG, MALFORMED
 from tests.support.raw_http import ask, raw_connection, request_bytes
 from tests.support.statement_writer import StatementWriter
@@ -52,6 +55,7 @@ async def facade(
     own_writer: StatementWriter,
     own_database: FacadeDatabase,
     start_facade: StartFacade,
+    settings: Mapping[str, str],
     tmp_path: Path,
 ) -> Facade:
     """A facade with fleets of several CAs: the victim's, and one for each kind of otherName."""
@@ -63,14 +67,7 @@ async def facade(
     trusted = b"".join(ca.pem for ca in CAS.values())
     profiles.write_bytes(orjson.dumps({"profiles": named}))
     authorities.write_bytes(trusted)
-    settings = {
-        "FACADE_CACHE_DIR": str(tmp_path / "cache"),
-        "FACADE_CACHE_MAX_BYTES": "256MiB",
-        "FACADE_LOG_LEVEL": "info",
-        "FACADE_MAX_CONNECTIONS_PER_DEVICE": "32",
-        PROFILES: str(profiles),
-        AUTHORITIES: str(authorities),
-    }
+    settings = {**settings, PROFILES: str(profiles), AUTHORITIES: str(authorities)}
     started = start_facade(own_writer, own_database.facade_url, settings)
     fields = {"uri": "spiffe://example.com/fleet/line-a/device/{device}"}
     victims = profile("line-a", started.files.device_ca, fields)
@@ -106,7 +103,7 @@ async def is_refused(device: Device, tls: ssl.SSLContext) -> bool:
 CHAINS: Final = 400  # each another one; more than come in the time of an attack
 PADDING_BYTES: Final = 60_000  # OpenSSL takes 100 KiB of a chain
 PADDED: Final = b"padding!" * 2
-MOST_KEPT_OF_A_DEVICE: Final = 8 * 1024 * 1024
+KEPT_OF_A_DEVICE: Final = Allowed(kept_bytes=8 * MIB)
 
 
 def padded_chains(facade: Facade) -> list[Device]:
@@ -125,11 +122,10 @@ def padded_chains(facade: Facade) -> list[Device]:
     return found
 
 
-async def test_a_device_that_sends_another_long_chain_each_time(
-    watch: Watch, target: Target, facade: Facade
-) -> None:
+@bounds("facade.devices.known_devices.MAX_KNOWN_BYTES_OF_ONE_DEVICE")
+async def test_a_device_that_sends_another_long_chain_each_time(attacked: AttackedFacade) -> None:
     """Nothing signs what it sends beside its own; of one device little is remembered."""
-    devices = padded_chains(facade)
+    devices = padded_chains(attacked.facade)
     assert (await ask(devices[0], PING)).status == 200
     waiting, served = iter(devices[1:]), 0
 
@@ -141,16 +137,10 @@ async def test_a_device_that_sends_another_long_chain_each_time(
             assert (await ask(device, PING)).status == 200
             served += 1
 
-    watched = watch(
-        "names",
-        "another long chain each time",
-        Party.DEVICE,
-        target,
-        max_kept_bytes=MOST_KEPT_OF_A_DEVICE,
-    )
-    async with watched as attack:
+    name = "another long chain each time"
+    async with attacked.watched(name, Party.DEVICE, KEPT_OF_A_DEVICE) as attack:
         await asyncio.gather(*(connect_again_and_again() for _ in range(WORKERS)))
-    assert served * PADDING_BYTES > MOST_KEPT_OF_A_DEVICE
+    assert served * PADDING_BYTES > KEPT_OF_A_DEVICE.kept_bytes
 
 
 def presentable(devices: Iterable[Device]) -> Iterator[tuple[Device, ssl.SSLContext]]:
@@ -160,11 +150,16 @@ def presentable(devices: Iterable[Device]) -> Iterator[tuple[Device, ssl.SSLCont
             yield device, device.tls()
 
 
+@bounds("shared.other_name.MAX_OTHER_NAME_BYTES")
+@check(
+    "shared/other_name.py",
+    '_of_der_string(name.value)\n    except ValueError:\n        return ""\n',
+    '_of_der_string(name.value)\n    except ValueError:\n        return "x"\n',
+)
 @pytest.mark.parametrize("kind", ODD)
-async def test_certificates_with_odd_names(
-    kind: str, watch: Watch, target: Target, facade: Facade
-) -> None:
+async def test_certificates_with_odd_names(kind: str, attacked: AttackedFacade) -> None:
     """Each is refused, whatever the handshake or the profile makes of it."""
+    facade = attacked.facade
     right = device_with(facade, KINDS[0], [HARDWARE_MODULE])
     assert (await ask(right, PING)).status == 200
     odd = [device_with(facade, oid, values) for oid in KINDS for values in ODD[kind].values()]
@@ -181,7 +176,7 @@ async def test_certificates_with_odd_names(
             assert await is_refused(device, tls)
             refused += 1
 
-    async with watch("names", f"{kind} otherNames", Party.DEVICE, target) as attack:
+    async with attacked.watched(f"{kind} otherNames", Party.DEVICE) as attack:
         await asyncio.gather(*map(connect_again_and_again, range(WORKERS)))
     assert refused > len(contexts)
     assert (await ask(right, PING)).status == 200

@@ -1,20 +1,17 @@
 """A device with a good certificate that does its worst, while another asks for a warm manifest."""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from facade.values.byte_range import MAX_RANGES
 from shared.outside_bytes import Party
-from tests.adversary.watch import Target, Watch
-from tests.support.facade_process import Device, Facade, device_session
-from tests.support.facade_states import connect, pull_path
+from tests.adversary.facade.attacked import AttackedFacade
+from tests.adversary.guards import bounds, check
+from tests.adversary.programs import as_device, running
+from tests.support.facade_process import Device, device_session
+from tests.support.facade_states import pull_path
 from tests.support.simulators.behaviour import Answers
-from tests.support.simulators.registry import RegistrySimulator
-from tests.support.statement_writer import StatementWriter
 
 pytestmark = pytest.mark.attack
 LOOPS = 8
@@ -25,95 +22,88 @@ MAX_LOG_BYTES = 32 * 1024 * 1024  # of one attack: 33 GB an hour are 92 MB in te
 NOWHERE = "/v2/nowhere.example/app/manifests/latest"
 
 
-@asynccontextmanager
-async def flood(
-    device: Device, target: str, *, pipelined: int, ranges: str | None = None
-) -> AsyncIterator[None]:
-    """Have a process ask for a target on many connections meanwhile."""
-    flooding = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "tests.adversary.flood", str(device.facade.port), target),
-        *("--ca", str(device.facade.files.folder / "server-ca.pem")),
-        *("--certificate", str(device.files.certificate), "--key", str(device.files.key)),
+def flood(
+    device: Device, path: str, *, pipelined: int = 1, ranges: str | None = None
+) -> AbstractAsyncContextManager[None]:
+    """Have a process ask for a path on many connections meanwhile."""
+    return running(
+        "flood",
+        *(str(device.facade.port), path),
+        *as_device(device),
         *("--pipelined", str(pipelined)),
         *([] if ranges is None else ["--ranges", ranges]),
     )
-    try:
-        yield
-    finally:
-        flooding.kill()
-        await flooding.wait()
 
 
-def attacker(facade: Facade) -> Device:
-    """Return a device that is not the victim."""
-    return facade.device(facade.files.device_ca.issue_device(device="attacker"))
-
-
+@bounds(
+    "facade.serving.config.device_requests_per_second",
+    "facade.answers.repeated_refusals.TOLD_AT_ONCE",
+    "facade.answers.repeated_refusals.OF_ONE_DEVICE_AT_ONCE",
+)
 @pytest.mark.parametrize("pipelined", [1, 100])
 async def test_a_device_that_asks_as_fast_as_it_can(
-    watch: Watch, target: Target, facade: Facade, pipelined: int
+    attacked: AttackedFacade, pipelined: int
 ) -> None:
     """20,000 a second took a core, and wrote 33 GB an hour."""
-    before = len(facade.log_text)
+    before = len(attacked.facade.log_text)
     name = f"32 connections, {pipelined} requests at once on each"
     async with (
-        watch("W5", name, Party.DEVICE, target) as attack,
-        flood(attacker(facade), NOWHERE, pipelined=pipelined),
+        attacked.watched(name, Party.DEVICE) as attack,
+        flood(attacked.attacker(), NOWHERE, pipelined=pipelined),
     ):
         await attack.to_its_end()
-    assert len(facade.log_text) - before < MAX_LOG_BYTES
+    assert len(attacked.facade.log_text) - before < MAX_LOG_BYTES
 
 
-async def test_a_device_that_asks_for_a_path_that_fails(
-    watch: Watch,
-    target: Target,
-    facade: Facade,
-    own_writer: StatementWriter,
-    upstream: RegistrySimulator,
-) -> None:
+@check(
+    "facade/registries/failing_paths.py",
+    "            sum(1 for devices in devices_of if devices - {left_out}) >= DIGESTS_TO_OPEN\n",
+    "            sum(1 for devices in devices_of if devices - {left_out}) >= 0\n",
+)
+async def test_a_device_that_asks_for_a_path_that_fails(attacked: AttackedFacade) -> None:
     """157 of 158 cold pulls of other devices at that connection were answered 503."""
-    bad = upstream.blob(b"bad", get=Answers(500), head=Answers(500))
-    good = [upstream.blob(f"good {each}".encode()) for each in range(COLD_PULLS)]
-    await connect(facade, own_writer, upstream)
-    attacked = f"https://localhost:{facade.port}{pull_path(upstream, bad)}"
+    url = f"https://localhost:{attacked.facade.port}"
+    bad = url + attacked.blob(b"bad", get=Answers(500), head=Answers(500))
+    good = [url + attacked.blob(f"good {each}".encode()) for each in range(COLD_PULLS)]
+    await attacked.connect()
     async with (
-        device_session(attacker(facade).tls()) as session,
-        device_session(facade.device().tls()) as another,
-        watch("V4", "one path that answers 500, 8 loops", Party.DEVICE, target) as attack,
+        device_session(attacked.attacker().tls()) as session,
+        device_session(attacked.attacker("another").tls()) as another,
+        attacked.watched("one path that answers 500, 8 loops", Party.DEVICE) as attack,
     ):
 
         async def loop() -> None:
             while attack.goes_on:
-                async with session.get(attacked) as answer:
+                async with session.get(bad) as answer:
                     assert answer.status == 503
 
         loops = [asyncio.create_task(loop()) for _ in range(LOOPS)]
         statuses = []
-        for digest in good:
-            url = f"https://localhost:{facade.port}{pull_path(upstream, digest)}"
-            async with another.get(url) as answer:
+        for each in good:
+            async with another.get(each) as answer:
                 statuses.append(answer.status)
                 await answer.read()
         await asyncio.gather(*loops)
     assert statuses == [200] * COLD_PULLS
 
 
+@check(
+    "shared/repository_pattern.py",
+    "        matched = self._begins\n",
+    "        matched = self._begins * (sum(range(10_000_000)) > 0)\n",
+)
 async def test_a_device_that_asks_for_a_name_that_many_patterns_nearly_fit(
-    watch: Watch,
-    target: Target,
-    facade: Facade,
-    own_writer: StatementWriter,
-    upstream: RegistrySimulator,
+    attacked: AttackedFacade,
 ) -> None:
     """395 ms for each refused pull, with nastier patterns 9 s."""
     patterns = ["/".join(["**", "*"] * 40 + [f"z{each}"]) for each in range(PATTERNS)]
-    await connect(facade, own_writer, upstream, repositories=patterns)
+    await attacked.connect(repositories=patterns)
     repository = "/".join(["a"] * 60)
-    path = pull_path(upstream, f"sha256:{'0' * 64}", kind="manifests", repository=repository)
+    digest = f"sha256:{'0' * 64}"
+    path = pull_path(attacked.registry, digest, kind="manifests", repository=repository)
     async with (
-        watch("V14", "256 patterns with stars", Party.DEVICE, target) as attack,
-        flood(attacker(facade), path, pipelined=1),
+        attacked.watched("256 patterns with stars", Party.DEVICE) as attack,
+        flood(attacked.attacker(), path),
     ):
         await attack.to_its_end()
 
@@ -124,30 +114,30 @@ def one_byte_ranges(count: int, stride: int) -> str:
 
 
 RANGES = {
-    "1,024 of one byte": one_byte_ranges(MAX_RANGES, LARGE // MAX_RANGES),
+    "1,024 of one byte": one_byte_ranges(1024, LARGE // 1024),
     "as many as 32 KiB hold": one_byte_ranges(2000, 100),
     "32 KiB of nonsense": "bytes=" + "x-" * 16_000,
     "the whole, a hundred times": "bytes=" + ",".join(["0-"] * 100),
 }
 
 
-@pytest.mark.parametrize("ranges", RANGES.values(), ids=RANGES)
+@bounds(
+    "facade.serving.config.device_requests_per_second",
+    "facade.pulls.blob_body.STEPS_A_TURN",
+    "facade.pulls.blob_body.PARTS_A_STEP",
+    "facade.values.byte_range.MAX_OVERLAPPING",
+    "facade.values.byte_range.MAX_RANGES",
+)
+@pytest.mark.parametrize("kind", RANGES)
 async def test_a_device_that_asks_for_a_thousand_ranges(
-    watch: Watch,
-    target: Target,
-    facade: Facade,
-    own_writer: StatementWriter,
-    upstream: RegistrySimulator,
-    ranges: str,
+    attacked: AttackedFacade, kind: str
 ) -> None:
     """The smallest parts of a stored blob, on 32 connections, and what is no range at all."""
-    digest = upstream.blob(bytes(LARGE))
-    await connect(facade, own_writer, upstream)
-    path = pull_path(upstream, digest)
-    assert (await facade.device().get(path)).status == 200
-    name = next(each for each in RANGES if RANGES[each] == ranges)
+    path = attacked.blob(bytes(LARGE))
+    await attacked.connect()
+    assert (await attacked.attacker("first").get(path)).status == 200
     async with (
-        watch("ranges", name, Party.DEVICE, target) as attack,
-        flood(attacker(facade), path, pipelined=1, ranges=ranges),
+        attacked.watched(f"ranges: {kind}", Party.DEVICE) as attack,
+        flood(attacked.attacker(), path, ranges=RANGES[kind]),
     ):
         await attack.to_its_end()

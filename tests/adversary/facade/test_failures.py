@@ -10,9 +10,11 @@ import pytest
 
 from shared.oci import MAX_MANIFEST_BYTES
 from shared.outside_bytes import Party
-from tests.adversary.watch import Target, Watch
-from tests.support.facade_process import Answer, Facade
-from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
+from tests.adversary.bounds import Allowed
+from tests.adversary.facade.attacked import AttackedFacade
+from tests.adversary.guards import check, guards_nothing
+from tests.support.facade_process import Answer
+from tests.support.facade_states import CANARY_TOKEN, USERNAME, pull_path
 from tests.support.simulators.behaviour import (
     Answers,
     Behaviour,
@@ -26,12 +28,11 @@ from tests.support.simulators.behaviour import (
 )
 from tests.support.simulators.login import BearerLogin
 from tests.support.simulators.registry import RegistrySimulator
-from tests.support.statement_writer import StatementWriter
 
 pytestmark = pytest.mark.attack
 FAILURES = 300
 AT_ONCE = 10
-SECONDS = 120.0  # at the most; most kinds take a few
+ALLOWED = Allowed(seconds=120.0)  # at the most; most kinds take a few
 LONG = b" " * (MAX_MANIFEST_BYTES - 1)
 
 KINDS: dict[str, tuple[str, bytes, Behaviour]] = {
@@ -54,41 +55,42 @@ def more_settings() -> dict[str, str]:
     return {"FACADE_UPSTREAM_TIMEOUT": "1s"}
 
 
+NOTHING_IS_KEPT = check(
+    "facade/content/manifest.py",
+    "    return content.getvalue()\n",
+    "    _KEPT.append(content)\n    return content.getvalue()\n\n\n_KEPT: list[BytesIO] = []\n",
+)
+
+
+@NOTHING_IS_KEPT
 @pytest.mark.parametrize("kind", KINDS)
-async def test_three_hundred_failures(
-    kind: str, watch: Watch, target: Target, facade: Facade, own_writer: StatementWriter
-) -> None:
+async def test_three_hundred_failures(kind: str, attacked: AttackedFacade) -> None:
     """Of one kind, each for a digest of its own."""
-    what, content, behaviour = KINDS[kind]
     async with RegistrySimulator() as registry:
-        await connect(facade, own_writer, registry, username=None, token=None)
-        await _fail(f"300 x {kind}", what, content, behaviour, registry, (watch, target, facade))
+        await attacked.connect(registry, username=None, token=None)
+        await _fail(f"300 x {kind}", KINDS[kind], registry, attacked)
 
 
-async def test_three_hundred_failed_logins(
-    watch: Watch, target: Target, facade: Facade, own_writer: StatementWriter
-) -> None:
+@guards_nothing("64 KiB an answer are too little to be seen; what is kept of one is a unit test")
+async def test_three_hundred_failed_logins(attacked: AttackedFacade) -> None:
     """The token endpoint answers as much as it may, and it is no token."""
     login = BearerLogin(USERNAME, CANARY_TOKEN, answer=(200, (), b'{"x":"%b"}' % (b"y" * 60_000)))
     async with RegistrySimulator(login=login) as registry:
-        await connect(facade, own_writer, registry)
-        around = (watch, target, facade)
-        await _fail("300 x no token", "manifests", b"{}", Honest(), registry, around)
+        await attacked.connect(registry)
+        await _fail("300 x no token", ("manifests", b"{}", Honest()), registry, attacked)
 
 
 async def _fail(
-    attack: str,
-    what: str,
-    content: bytes,
-    behaviour: Behaviour,
+    name: str,
+    kind: tuple[str, bytes, Behaviour],
     registry: RegistrySimulator,
-    around: tuple[Watch, Target, Facade],
+    attacked: AttackedFacade,
 ) -> None:
-    watch, target, facade = around
+    what, content, behaviour = kind
     serve = registry.manifest if what == "manifests" else registry.blob
-    async with watch("V2", attack, Party.REGISTRY, target, seconds=SECONDS) as attacked:
+    async with attacked.watched(name, Party.REGISTRY, ALLOWED) as attack:
         for first in range(0, FAILURES, AT_ONCE):
-            if not attacked.goes_on:
+            if not attack.goes_on:
                 break
             paths = []
             for number in range(first, first + AT_ONCE):
@@ -96,12 +98,7 @@ async def _fail(
                 digest = f"sha256:{number:064x}"
                 serve(content, digest=digest, repository=repository, get=behaviour)
                 paths.append(pull_path(registry, digest, kind=what, repository=repository))
-            devices = [
-                facade.device(
-                    facade.files.device_ca.issue_device(device=f"attacker-{first}-{each}")
-                )
-                for each in range(AT_ONCE)
-            ]
+            devices = [attacked.attacker(f"attacker-{first}-{each}") for each in range(AT_ONCE)]
             answers = await asyncio.gather(
                 *(each.get(path) for each, path in zip(devices, paths, strict=True)),
                 return_exceptions=True,

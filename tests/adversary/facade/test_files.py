@@ -7,9 +7,9 @@ import signal
 import pytest
 
 from shared.outside_bytes import Party
-from tests.adversary.watch import Target, Watch
+from tests.adversary.facade.attacked import AttackedFacade
+from tests.adversary.guards import check
 from tests.support.eventually import eventually
-from tests.support.facade_process import Facade
 from tests.support.swapped_files import put
 
 pytestmark = pytest.mark.attack
@@ -20,16 +20,27 @@ VICTIMS = '"event":"answered"'  # the line of each of its pulls; a quick machine
 PAUSE_SECONDS = 0.1  # between two changes; each is read at once, because of a signal
 
 
+@check(
+    "facade/devices/reload.py",
+    "        except Exception as error:  # noqa: BLE001 - whatever it was",
+    "        except ZeroDivisionError as error:  # noqa: BLE001 - whatever it was",
+)
+@check(
+    "facade/devices/reload.py",
+    "                except Exception as error:  # noqa: BLE001 - a file",
+    "                except ZeroDivisionError as error:  # noqa: BLE001 - a file",
+)
 async def test_one_byte_of_each_file_is_another_all_the_time(
-    watch: Watch, target: Target, facade: Facade
+    attacked: AttackedFacade,
 ) -> None:
     """One such byte ended the process."""
+    facade = attacked.facade
     folder, chosen = facade.files.folder, random.Random(9)  # noqa: S311 - the same bytes each time
     names = ("server.pem", "server.key", "sealing.private.pem")
     right = {name: (folder / name).read_bytes() for name in names}
     authority = (folder / "device-ca.pem").read_bytes()
     unparsed = [authority[:place] + b"!" + authority[place + 1 :] for place in range(30, 300, 7)]
-    async with watch("V9", "one wrong byte in each file", Party.FILE, target) as attack:
+    async with attacked.watched("one wrong byte in each file", Party.FILE) as attack:
         while attack.goes_on:
             for name, content in right.items():
                 wrong = bytearray(content)
@@ -44,12 +55,18 @@ async def test_one_byte_of_each_file_is_another_all_the_time(
         facade.child.process.send_signal(signal.SIGHUP)
 
 
+@check(
+    "shared/watched_files.py",
+    "    return bool(found.st_mode & stat.S_IROTH)\n",
+    "    return False\n",
+)
 async def test_private_keys_that_everybody_may_read_now_and_then(
-    watch: Watch, target: Target, facade: Facade
+    attacked: AttackedFacade,
 ) -> None:
     """They were taken without a word; each change is told, and none keeps anybody out."""
+    facade = attacked.facade
     keys = [facade.files.folder / name for name in ("server.key", "sealing.private.pem")]
-    async with watch("W18", "private keys that all may read", Party.FILE, target) as attack:
+    async with attacked.watched("private keys that all may read", Party.FILE) as attack:
         mode = READ_BY_ALL
         while attack.goes_on:
             for key in keys:

@@ -12,20 +12,20 @@ import pytest
 from attrs import define
 from typing_extensions import override
 
-from facade.registries.token_broker import MAX_LOGIN_BYTES
 from shared.outside_bytes import Party
-from shared.upstream.token_exchange import MAX_TOKEN_BYTES
-from tests.adversary.facade.test_device import attacker
-from tests.adversary.watch import Target, Watch
-from tests.support.facade_process import Facade, device_session
-from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
+from tests.adversary.facade.attacked import AttackedFacade, meanwhile
+from tests.adversary.guards import bounds, check
+from tests.support.facade_process import device_session
+from tests.support.facade_states import CANARY_TOKEN, USERNAME, pull_path
+from tests.support.memory import MIB
 from tests.support.simulators.login import BearerLogin
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.simulators.wire import RecordedRequest
-from tests.support.statement_writer import StatementWriter
 
 pytestmark = pytest.mark.attack
 AT_ONCE: Final = 16
+TOKEN_BYTES: Final = 16 * 1024  # as long as one may be
+LOGINS_BYTES: Final = 8 * MIB  # that are remembered of one connection
 VICTIM_PAUSE_SECONDS: Final = 0.2  # between the cold pulls of another device
 INVENTED: Final = "invented"
 
@@ -62,69 +62,71 @@ async def registry() -> AsyncIterator[RegistrySimulator]:
         yield simulator
 
 
-@pytest.mark.parametrize(
-    "size", [MAX_TOKEN_BYTES, 70_000], ids=["as long as they may be", "of 70 KB"]
+@bounds(
+    "facade.registries.token_broker.MAX_LOGIN_BYTES",
+    "shared.upstream.token_exchange.MAX_TOKEN_BYTES",
+    "shared.upstream.token_exchange.MAX_TOKEN_RESPONSE_BYTES",
 )
+@pytest.mark.parametrize("size", [TOKEN_BYTES, 70_000], ids=["as long as they may be", "of 70 KB"])
 async def test_a_long_token_for_each_of_many_repositories(
-    watch: Watch,
-    target: Target,
-    facade: Facade,
-    own_writer: StatementWriter,
-    registry: RegistrySimulator,
-    size: int,
+    attacked: AttackedFacade, registry: RegistrySimulator, size: int
 ) -> None:
     """4,096 of 70 KB were 280 MiB of one connection."""
     assert isinstance(registry.login, LoginThatCosts)
     registry.login.token_bytes = size
-    await connect(facade, own_writer, registry)
+    await attacked.connect(registry)
     numbers, statuses = itertools.count(), list[int]()
     async with (
-        watch("W7", f"tokens of {size:,} bytes", Party.REGISTRY, target) as attack,
-        device_session(attacker(facade).tls()) as session,
+        attacked.watched(f"tokens of {size:,} bytes", Party.REGISTRY) as attack,
+        device_session(attacked.attacker().tls()) as session,
     ):
-        while attack.goes_on or len(statuses) * size <= MAX_LOGIN_BYTES:  # else nothing is attacked
+        while attack.goes_on or len(statuses) * size <= LOGINS_BYTES:  # else nothing is attacked
             names = [f"team/{next(numbers)}" for _ in range(AT_ONCE)]
-            pulls = (_pull(session, facade, registry, each) for each in names)
+            pulls = (_pull(session, attacked, registry, each) for each in names)
             statuses += await asyncio.gather(*pulls)
-    assert set(statuses) == {200 if size <= MAX_TOKEN_BYTES else 503}  # as of any token endpoint
+    assert set(statuses) == {200 if size <= TOKEN_BYTES else 503}  # as of any token endpoint
 
 
+@check(
+    "facade/registries/token_broker.py",
+    "                self._was_taken = True\n            return await self._exchange(",
+    "                pass\n            return await self._exchange(",
+)
 async def test_a_device_that_makes_repositories_up_from_the_start(
-    watch: Watch,
-    target: Target,
-    facade: Facade,
-    own_writer: StatementWriter,
-    registry: RegistrySimulator,
+    attacked: AttackedFacade, registry: RegistrySimulator
 ) -> None:
     """60 of 194 pulls of others were refused. Here it asks first, before a token was ever given."""
-    await connect(facade, own_writer, registry)
+    await attacked.connect(registry)
     numbers, others = itertools.count(), list[int]()
     async with (
-        watch("W13", "invented repositories first", Party.DEVICE, target) as attack,
-        device_session(attacker(facade).tls()) as session,
-        device_session(facade.device().tls()) as another,
+        attacked.watched("invented repositories first", Party.DEVICE) as attack,
+        device_session(attacked.attacker().tls()) as session,
+        device_session(attacked.attacker("another").tls()) as another,
     ):
-        assert await _pull(session, facade, registry, f"{INVENTED}/first") == 502
+        assert await _pull(session, attacked, registry, f"{INVENTED}/first") == 502
 
         async def pull_cold() -> None:
             while attack.goes_on:
-                others.append(await _pull(another, facade, registry, f"team/{len(others) % 8}"))
+                others.append(await _pull(another, attacked, registry, f"team/{len(others) % 8}"))
                 await asyncio.sleep(VICTIM_PAUSE_SECONDS)
 
-        pulling = asyncio.create_task(pull_cold())
-        while attack.goes_on:
-            names = [f"{INVENTED}/{next(numbers)}" for _ in range(AT_ONCE)]
-            await asyncio.gather(*(_pull(session, facade, registry, each) for each in names))
-        await pulling
+        async with meanwhile(pull_cold()) as pulling:
+            while attack.goes_on:
+                names = [f"{INVENTED}/{next(numbers)}" for _ in range(AT_ONCE)]
+                await asyncio.gather(*(_pull(session, attacked, registry, each) for each in names))
+            await asyncio.gather(*pulling)
     assert set(others) == {200}
 
 
 async def _pull(
-    session: aiohttp.ClientSession, facade: Facade, registry: RegistrySimulator, repository: str
+    session: aiohttp.ClientSession,
+    attacked: AttackedFacade,
+    registry: RegistrySimulator,
+    repository: str,
 ) -> int:
     """Pull a blob that nobody asked for before; return the status."""
     digest = registry.blob(secrets.token_bytes(16), repository=repository)
     path = pull_path(registry, digest, repository=repository)
-    async with session.get(f"https://localhost:{facade.port}{path}") as answer:
+    async with session.get(f"https://localhost:{attacked.facade.port}{path}") as answer:
         await answer.read()
         return answer.status

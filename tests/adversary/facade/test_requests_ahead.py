@@ -1,39 +1,33 @@
 """A device that sends requests ahead of their answers, without an end, or never whole."""
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import pytest
 from attrs import frozen
 
-from facade.devices.device_connection import MAX_HEAD_BYTES
-from facade.devices.incoming_requests import (
-    MAX_BODY_BYTES,
-    MAX_HEADER_FIELD_BYTES,
-    MAX_HEADER_FIELDS,
-    MAX_WAITING_BYTES,
-)
 from shared.outside_bytes import Party
-from tests.adversary.watch import Target, Watch
-from tests.support.facade_process import Device, Facade
-from tests.support.facade_states import connect, pull_path
+from tests.adversary.bounds import Allowed
+from tests.adversary.facade.attacked import AttackedFacade
+from tests.adversary.guards import bounds
+from tests.adversary.programs import as_device, running
+from tests.support.facade_process import Device
 from tests.support.raw_http import request_bytes
-from tests.support.simulators.registry import RegistrySimulator
-from tests.support.statement_writer import StatementWriter
 
 pytestmark = pytest.mark.attack
 
 CONNECTIONS: Final = 32  # as many as a device may have
-# Of one: a head that has not ended, in the parser and as the texts made of it; what waits behind
-# it; what is read at once; and what it has while it is idle.
-MOST_OF_A_CONNECTION: Final = 2 * MAX_HEAD_BYTES + MAX_WAITING_BYTES + 256 * 1024
+KIB: Final = 1024
+FIELDS_OF_A_HEAD: Final = 62
+FIELD_BYTES: Final = 8190
+BODY_BYTES: Final = 64 * KIB
+# Of one connection: a head of 552 KiB that has not ended, in the parser and as the texts made of
+# it; 128 KiB that wait behind it; what is read at once; and what it has while it is idle.
+ALLOWED: Final = Allowed(growth_bytes=CONNECTIONS * (2 * 552 + 128 + 256) * KIB)
 PING: Final = request_bytes(b"/v2/")
 FIELDS: Final = b"".join(
-    b"X-%d: %b\r\n" % (number, b"x" * (MAX_HEADER_FIELD_BYTES - 8))
-    for number in range(MAX_HEADER_FIELDS - 2)
+    b"X-%d: %b\r\n" % (number, b"x" * (FIELD_BYTES - 8)) for number in range(FIELDS_OF_A_HEAD)
 )
 CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 
@@ -58,8 +52,8 @@ SMUGGLED: Final = request_bytes(b"/v2/_catalog")
 SENT: Final[Mapping[str, Sent]] = {
     "small requests, unread": Sent(PING),
     "small requests, 64 bytes a second are read": Sent(PING, read_bytes=64),
-    "bodies of 64 KiB, unread": Sent(with_body(MAX_BODY_BYTES)),
-    "bodies of 64 KiB, read": Sent(with_body(MAX_BODY_BYTES), read_bytes=1024 * 1024),
+    "bodies of 64 KiB, unread": Sent(with_body(BODY_BYTES)),
+    "bodies of 64 KiB, read": Sent(with_body(BODY_BYTES), read_bytes=1024 * 1024),
     "a body of a TiB": Sent(
         bytes(64 * 1024),
         request_bytes(b"/v2/", method="POST", headers=b"Content-Length: %d\r\n" % 2**40),
@@ -93,71 +87,54 @@ SENT: Final[Mapping[str, Sent]] = {
 }
 
 
-@asynccontextmanager
-async def sending(device: Device, sent: Sent) -> AsyncIterator[None]:
+def sending(device: Device, sent: Sent) -> AbstractAsyncContextManager[None]:
     """Have a process send it on as many connections as a device may have."""
     begin, again = (device.files.certificate.with_suffix(f".{name}") for name in ("begin", "again"))
     begin.write_bytes(sent.begin)
     again.write_bytes(sent.again)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "tests.adversary.ahead", str(device.facade.port)),
-        *("--ca", str(device.facade.files.folder / "server-ca.pem")),
-        *("--certificate", str(device.files.certificate), "--key", str(device.files.key)),
+    return running(
+        "ahead",
+        str(device.facade.port),
+        *as_device(device),
         *("--begin", str(begin), "--again", str(again)),
         *("--pause", str(sent.pause), "--read-bytes", str(sent.read_bytes)),
         *("--connections", str(CONNECTIONS)),
     )
-    try:
-        yield
-        assert process.returncode is None
-    finally:
-        process.kill()
-        await process.wait()
 
 
-def attacker(facade: Facade) -> Device:
-    """Return a device that is not the victim."""
-    return facade.device(facade.files.device_ca.issue_device(device="attacker"))
-
-
+@bounds(
+    "facade.devices.incoming_requests.MAX_WAITING",
+    "facade.devices.incoming_requests.MAX_WAITING_BYTES",
+    "facade.devices.incoming_requests.MAX_BODY_BYTES",
+    "facade.devices.device_connection.MAX_HEAD_BYTES",
+    "facade.devices.device_connection.REQUEST_HEADERS_SECONDS",
+)
 @pytest.mark.parametrize("kind", SENT)
-async def test_a_device_that_sends_ahead(
-    kind: str, watch: Watch, target: Target, facade: Facade
-) -> None:
+async def test_a_device_that_sends_ahead(kind: str, attacked: AttackedFacade) -> None:
     """What it does not read, or does not end, waits in its own kernel."""
-    watched = watch(
-        "ahead",
-        kind,
-        Party.DEVICE,
-        target,
-        max_growth_bytes=CONNECTIONS * MOST_OF_A_CONNECTION,
-    )
-    async with watched as attack, sending(attacker(facade), SENT[kind]):
+    async with (
+        attacked.watched(f"ahead: {kind}", Party.DEVICE, ALLOWED) as attack,
+        sending(attacked.attacker(), SENT[kind]),
+    ):
         await attack.to_its_end()
 
 
-@pytest.mark.parametrize("size", [100, 64 * 1024, 64 * 1024 * 1024])
+@bounds(
+    "facade.devices.incoming_requests.MAX_WAITING",
+    "facade.devices.incoming_requests.MAX_WAITING_BYTES",
+    "facade.devices.device_transport.UNSENT_BYTES",
+)
+@pytest.mark.parametrize("size", [100, 64 * KIB, 64 * KIB * KIB])
 async def test_a_device_that_asks_ahead_for_what_is_stored_and_reads_nothing(
-    watch: Watch,
-    target: Target,
-    facade: Facade,
-    own_writer: StatementWriter,
-    upstream: RegistrySimulator,
-    size: int,
+    attacked: AttackedFacade, size: int
 ) -> None:
     """Of the answers, only the one that is sent waits."""
-    digest = upstream.blob(bytes(size))
-    await connect(facade, own_writer, upstream)
-    path = pull_path(upstream, digest)
-    assert (await facade.device().get(path)).status == 200
-    watched = watch(
-        "ahead",
-        f"stored blobs of {size // 1024} KiB, unread",
-        Party.DEVICE,
-        target,
-        max_growth_bytes=CONNECTIONS * MOST_OF_A_CONNECTION,
-    )
-    sent = Sent(request_bytes(path.encode()))
-    async with watched as attack, sending(attacker(facade), sent):
+    path = attacked.blob(bytes(size))
+    await attacked.connect()
+    assert (await attacked.attacker("first").get(path)).status == 200
+    name = f"ahead: stored blobs of {size // KIB} KiB, unread"
+    async with (
+        attacked.watched(name, Party.DEVICE, ALLOWED) as attack,
+        sending(attacked.attacker(), Sent(request_bytes(path.encode()))),
+    ):
         await attack.to_its_end()

@@ -10,9 +10,9 @@ from attrs import evolve
 from facade.approvals.snapshot import RememberedStatement
 from facade.approvals.state_file import StateFile
 from shared.outside_bytes import Party
-from tests.adversary.watch import Target, Watch
+from tests.adversary.facade.attacked import AttackedFacade
+from tests.adversary.guards import check
 from tests.support.eventually import eventually
-from tests.support.facade_process import Facade
 from tests.support.statement_writer import StatementWriter
 
 pytestmark = pytest.mark.attack
@@ -21,19 +21,23 @@ FORGED: Final = 60_000
 WAIT_SECONDS: Final = 120.0
 
 
-async def test_sixty_thousand_forged_rows(
-    watch: Watch, target: Target, facade: Facade, own_writer: StatementWriter
-) -> None:
+@check(
+    "facade/approvals/unverified_rows.py",
+    "islice(self._by_subject.values(), at_most)",
+    "islice(self._by_subject.values(), 1000 * at_most)",
+)
+async def test_sixty_thousand_forged_rows(attacked: AttackedFacade) -> None:
     """They are found out beside the victim's pulls, and each is sought in the database."""
+    facade = attacked.facade
     facade.child.kill()
     state = Path(facade.environment["FACADE_STATE_DIR"])
-    await asyncio.to_thread(forge, state, own_writer)
+    await asyncio.to_thread(forge, state, attacked.writer)
     facade.restart()
-    attack = f"{FORGED:,} forged rows in the state folder"
-    async with watch("W19", attack, Party.FILE, evolve(target, pid=facade.child.pid)) as on:
-        await on.to_its_end()
-    await eventually(lambda: metric(facade, "facade_unverified_statements") == 0, WAIT_SECONDS)
-    assert metric(facade, "facade_approved_connections") == 1
+    name = f"{FORGED:,} forged rows in the state folder"
+    async with attacked.watched(name, Party.FILE) as attack:
+        await attack.to_its_end()
+    await eventually(lambda: attacked.metric("facade_unverified_statements") == 0, WAIT_SECONDS)
+    assert attacked.metric("facade_approved_connections") == 1
 
 
 def forge(state: Path, writer: StatementWriter) -> None:
@@ -43,10 +47,3 @@ def forge(state: Path, writer: StatementWriter) -> None:
     forged = RememberedStatement(evolve(genuine, signature=bytes(64)), 1)
     file.save([(f"connection/{number:036}", forged) for number in range(FORGED)], None)
     file.close()
-
-
-def metric(facade: Facade, name: str) -> float:
-    """Return a metric without labels."""
-    lines = facade.operations("/metrics")[1].splitlines()
-    (line,) = (each for each in lines if each.startswith(f"{name} "))
-    return float(line.split()[1])

@@ -8,19 +8,19 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Final, Self
 
 import pytest
 from attrs import define, evolve, field
 
-from facade.arrivals.gaps import MAX_STREAMS
-from facade.arrivals.stream_growth import MOST_STREAMS
-from facade.values.byte_range import MAX_RANGES
 from shared.outside_bytes import Party
-from tests.adversary.watch import Attack, Target, Watch
+from tests.adversary.bounds import Allowed
+from tests.adversary.facade.attacked import AttackedFacade, meanwhile
+from tests.adversary.guards import bounds, check
+from tests.adversary.watch import Attack
 from tests.support.device_stream import End
-from tests.support.facade_process import Device, Facade
-from tests.support.facade_states import connect, pull_path
+from tests.support.facade_process import Device
+from tests.support.facade_states import pull_path
 from tests.support.memory import MIB
 from tests.support.simulators.behaviour import (
     Behaviour,
@@ -33,7 +33,6 @@ from tests.support.simulators.behaviour import (
     Stalls,
 )
 from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
-from tests.support.statement_writer import StatementWriter
 from tests.system.facade.pulls import Outcome, outcome_of
 
 pytestmark = pytest.mark.attack
@@ -42,8 +41,10 @@ PIECE: Final = 64 * 1024
 PACE: Final = Ranged(piece_bytes=PIECE, pause_seconds=0.02)  # 3 MiB a second on each connection
 LARGE: Final = 40 * MIB  # another stream is worth trying while 32 MiB are left
 AT_ONCE: Final = 3  # blobs of the attacked registry
-SPOILT_SECONDS: Final = 20.0
-ENDED_SECONDS: Final = 90.0  # until what had begun is there, in the stream that each blob has
+STREAMS_OF_A_BLOB: Final = 4  # as far as that pays
+STREAMS_OF_PARTS: Final = 16  # while only parts of it are wanted
+SPOILT: Final = Allowed(seconds=20.0)
+ENDED_SECONDS: Final = 110.0  # until what had begun is there, in the stream that each blob has
 PLACES: Final = 8  # where a registry redirects to
 NEIGHBOURS_PAUSE_SECONDS: Final = 0.2
 NEIGHBOUR_SECONDS: Final = 5.0  # at most, for a small cold blob of the same registry
@@ -51,7 +52,7 @@ LOOK_SECONDS: Final = 0.05
 
 CRAWL: Final = Ranged(piece_bytes=1, pause_seconds=0.05)
 # How the streams behind the first one are answered, and then all others.
-SPOILT: Final[dict[str, Behaviour | list[Behaviour]]] = {
+KINDS: Final[dict[str, Behaviour | list[Behaviour]]] = {
     "a byte at a time": [CRAWL, PACE, CRAWL, PACE, CRAWL, PACE],
     "no answer": Stalls(),
     "a head alone": Stalls(after=0),
@@ -74,6 +75,11 @@ class Neighbour:
     registry: RegistrySimulator
     waited: list[float] = field(factory=list)  # seconds, of each right answer
     most_connections: int = field(default=0, init=False)  # of all that ask the registry
+
+    @classmethod
+    def of(cls, attacked: AttackedFacade) -> Self:
+        """Return a neighbour of the attacker."""
+        return cls(attacked.attacker("neighbour"), attacked.registry)
 
     @asynccontextmanager
     async def pulling(self) -> AsyncIterator[None]:
@@ -119,80 +125,83 @@ async def pull_while(
     return ended
 
 
-def another(facade: Facade, name: str) -> Device:
-    """Return a device of its own."""
-    return facade.device(facade.files.device_ca.issue_device(device=name))
-
-
 async def spoil(
-    attack: Attack,
-    facade: Facade,
-    registry: RegistrySimulator,
-    spoilt: Sequence[Behaviour],
+    attack: Attack, attacked: AttackedFacade, spoilt: Sequence[Behaviour]
 ) -> list[tuple[str, Outcome]]:
     """Have devices pull what comes well in its first stream, and in no other."""
+    registry = attacked.registry
     served = (
         registry.blob(content, get=InTurn((PACE, *spoilt)))
         for content in contents(8 * AT_ONCE, LARGE)
     )
-    async with asyncio.timeout(SPOILT_SECONDS + ENDED_SECONDS):
+    async with asyncio.timeout(ENDED_SECONDS):
         ended = await asyncio.gather(
             *(
-                pull_while(attack, another(facade, f"attacked-{number}"), registry, served)
+                pull_while(attack, attacked.attacker(f"attacked-{number}"), registry, served)
                 for number in range(AT_ONCE)
             )
         )
     return [each for some in ended for each in some]
 
 
-@pytest.mark.parametrize("kind", SPOILT)
+@check(
+    "facade/arrivals/span_download.py",
+    "        if self.beside is None or self.validator is None:\n            return\n",
+    "        return\n",
+)
+@check(
+    "facade/arrivals/filling.py",
+    "            self._widening.doubt()\n        elif failed",
+    "            return False\n        elif failed",
+)
+@check(
+    "facade/arrivals/filling.py",
+    "            self._widening.rest()\n        else:\n            return False\n"
+    "        self._tell_of(download, failed)\n        return True\n\n    def _tell_of",
+    "            return False\n\n    def _tell_of",
+)
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_registry_that_spoils_every_further_stream(
-    kind: str,
-    watch: Watch,
-    target: Target,
-    facade: Facade,
-    own_writer: StatementWriter,
-    upstream: RegistrySimulator,
+    kind: str, attacked: AttackedFacade
 ) -> None:
     """What has begun comes in its first stream, to its end; nothing of the others is mixed in."""
-    await connect(facade, own_writer, upstream)
-    neighbour = Neighbour(another(facade, "neighbour"), upstream)
-    watched = watch("streams", kind, Party.REGISTRY, target, seconds=SPOILT_SECONDS)
+    await attacked.connect()
+    neighbour = Neighbour.of(attacked)
+    watched = attacked.watched(f"further streams: {kind}", Party.REGISTRY, SPOILT)
     async with watched as attack, neighbour.pulling():
-        spoilt = SPOILT[kind]
+        spoilt = KINDS[kind]
         turns = spoilt if isinstance(spoilt, list) else [spoilt]
-        ended = await spoil(attack, facade, upstream, turns)
-    asked = {request.path for request in upstream.pulls if request.header("Range")}
+        ended = await spoil(attack, attacked, turns)
+    asked = {request.path for request in attacked.registry.pulls if request.header("Range")}
     assert asked, "nobody asked for a further stream"
     assert len(ended) >= AT_ONCE
     for digest, outcome in ended:
         assert (outcome.status, outcome.end, outcome.digest) == (200, End.WHOLE, digest)
-    assert neighbour.most_connections <= AT_ONCE * MOST_STREAMS + 2
+    assert neighbour.most_connections <= AT_ONCE * STREAMS_OF_A_BLOB + 2
 
 
-async def test_a_registry_that_sends_each_stream_to_another_place(
-    watch: Watch,
-    target: Target,
-    facade: Facade,
-    own_writer: StatementWriter,
-    upstream: RegistrySimulator,
-) -> None:
+@check(
+    "shared/upstream/client.py",
+    "authorization=authorization if is_registry else None,",
+    "authorization=authorization,",
+)
+async def test_a_registry_that_sends_each_stream_to_another_place(attacked: AttackedFacade) -> None:
     """Some of which say nothing. Each is shown no credential, and the blobs are right."""
     async with AsyncExitStack() as stack:
         stores = [await stack.enter_async_context(StoreSimulator()) for _ in range(PLACES)]
-        await connect(facade, own_writer, upstream, allowed_networks=("127.0.0.0/8",))
-        neighbour = Neighbour(another(facade, "neighbour"), upstream)
+        await attacked.connect(allowed_networks=("127.0.0.0/8",))
+        neighbour = Neighbour.of(attacked)
         digests = (
-            upstream.blob(content, get=InTurn((PACE, *_places(stores, content), PACE)))
+            attacked.registry.blob(content, get=InTurn((PACE, *_places(stores, content), PACE)))
             for content in contents(8, LARGE)
         )
-        watched = watch(
-            "streams", "each to another place", Party.REGISTRY, target, seconds=SPOILT_SECONDS
-        )
+        watched = attacked.watched("further streams: each to another place", Party.REGISTRY, SPOILT)
         async with watched as attack, neighbour.pulling():
-            async with asyncio.timeout(SPOILT_SECONDS + ENDED_SECONDS):
-                ended = await pull_while(attack, facade.device(), upstream, digests)
-        assert any(store.requests for store in stores)
+            async with asyncio.timeout(ENDED_SECONDS):
+                ended = await pull_while(attack, attacked.attacker(), attacked.registry, digests)
+        asked = [request for store in stores for request in store.requests]
+        assert asked
+        assert not any(request.header("Authorization") for request in asked)
     assert ended
     for digest, outcome in ended:
         assert (outcome.status, outcome.end, outcome.digest) == (200, End.WHOLE, digest)
@@ -208,32 +217,24 @@ def _places(stores: list[StoreSimulator], content: bytes) -> list[Behaviour]:
 
 PARTS_BLOBS: Final = 32  # each on a connection of its own
 PARTS_BYTES: Final = 32 * MIB
-STRIDE: Final = PARTS_BYTES // MAX_RANGES
+PARTS: Final = 1024
+STRIDE: Final = PARTS_BYTES // PARTS
 LATE: Final = evolve(PACE, pause_seconds=0.3)  # before the first byte of each answer, too
 
 
+@bounds("facade.arrivals.gaps.MAX_STREAMS")
 async def test_a_device_that_asks_for_a_thousand_parts_of_each_of_many_cold_blobs(
-    watch: Watch,
-    target: Target,
-    facade: Facade,
-    own_writer: StatementWriter,
-    upstream: RegistrySimulator,
+    attacked: AttackedFacade,
 ) -> None:
     """Of each, so many streams are open at once as for any ranges; others pull beside them."""
-    await connect(facade, own_writer, upstream)
-    greedy, neighbour = another(facade, "greedy"), Neighbour(another(facade, "modest"), upstream)
-    ranges = "bytes=" + ",".join(f"{at * STRIDE}-{at * STRIDE}" for at in range(MAX_RANGES))
-    paths = [
-        pull_path(upstream, upstream.blob(content, get=LATE))
-        for content in contents(PARTS_BLOBS, PARTS_BYTES)
-    ]
-    watched = watch("ranges", "1,024 parts of each of 32 cold blobs", Party.DEVICE, target)
-    async with watched as attack, neighbour.pulling():
-        pulls = [asyncio.create_task(outcome_of(greedy, each, Range=ranges)) for each in paths]
-        try:
-            await attack.to_its_end()
-        finally:
-            for pull in pulls:
-                pull.cancel()
-            await asyncio.gather(*pulls, return_exceptions=True)
-    assert PARTS_BLOBS < neighbour.most_connections <= PARTS_BLOBS * MAX_STREAMS + 2
+    await attacked.connect()
+    greedy, neighbour = attacked.attacker("greedy"), Neighbour.of(attacked)
+    ranges = "bytes=" + ",".join(f"{at * STRIDE}-{at * STRIDE}" for at in range(PARTS))
+    paths = [attacked.blob(content, get=LATE) for content in contents(PARTS_BLOBS, PARTS_BYTES)]
+    async with (
+        attacked.watched("1,024 parts of each of 32 cold blobs", Party.DEVICE) as attack,
+        neighbour.pulling(),
+        meanwhile(*(outcome_of(greedy, each, Range=ranges) for each in paths)),
+    ):
+        await attack.to_its_end()
+    assert PARTS_BLOBS < neighbour.most_connections <= PARTS_BLOBS * STREAMS_OF_PARTS + 2
