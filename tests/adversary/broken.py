@@ -25,7 +25,7 @@ REPOSITORY: Final = Path(__file__).parents[2]
 COPIED: Final = ("control_plane", "facade", "shared", "tests", "deploy", "docs")
 COPIED_FILES: Final = ("pyproject.toml", "SECURITY.md", "Makefile")
 _FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (.*?)(?: - (.*))?$", re.MULTILINE)
-_TABLE: Final = re.compile(r"^=+ attacks =+\n(.*?)^=", re.MULTILINE | re.DOTALL)
+_TABLE: Final = re.compile(r"^=+ attacks =+\n(.*?)\n(?:\n|=)", re.MULTILINE | re.DOTALL)
 
 
 @define

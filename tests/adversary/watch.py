@@ -53,9 +53,14 @@ class Attack:
         """Whether it should go on."""
         return time.monotonic() < self.ends_at
 
+    @property
+    def left(self) -> float:
+        """Seconds until it should not."""
+        return max(0.0, self.ends_at - time.monotonic())
+
     async def to_its_end(self) -> None:
         """Return when it is time to end: what was begun goes on by itself."""
-        await asyncio.sleep(max(0.0, self.ends_at - time.monotonic()))
+        await asyncio.sleep(self.left)
 
 
 @frozen

@@ -12,7 +12,7 @@ from shared.oci import OCI_MANIFEST
 from shared.outside_bytes import Party
 from tests.adversary.bounds import Allowed
 from tests.adversary.facade.attacked import AttackedFacade, meanwhile
-from tests.adversary.guards import bounds
+from tests.adversary.guards import bounds, check
 from tests.faults.stored_files import partials, sizes, stored_blobs
 from tests.support.device_stream import device_stream
 from tests.support.eventually import eventually
@@ -55,9 +55,12 @@ def kept(cache: Path, *digests: str) -> int:
     return len(names & {digest.partition(":")[2] for digest in digests})
 
 
-@bounds(
-    "facade.arrivals.claimed_room.FIRST_ROOM_BYTES",
-    "facade.arrivals.claimed_room.MAX_ROOM_AHEAD_BYTES",
+@bounds("facade.store.shares.SHARE_OF_STORE")
+@check(
+    "facade/arrivals/claimed_room.py",
+    "        await self._store.admit(whole, first, claim, Asker(self._access_key), look)\n",
+    "        await self._store.admit(whole, first, claim, Asker(self._access_key), look)\n"
+    "        await self._make_room_for(whole)\n",
 )
 @pytest.mark.parametrize("told", [HALF, QUOTA - MIB], ids=["half", "all"])
 async def test_a_registry_that_announces_the_store_and_sends_nothing(
@@ -76,7 +79,12 @@ async def test_a_registry_that_announces_the_store_and_sends_nothing(
     assert kept(attacked.cache, *hot) == HOT_BLOBS
 
 
-@bounds("facade.arrivals.grace.GRACE_FACTOR", "facade.arrivals.want.LEAST_AHEAD_BYTES")
+@bounds("facade.arrivals.grace.GRACE_FACTOR", "facade.arrivals.gaps.SEGMENT_BYTES")
+@check(
+    "facade/arrivals/early_readers.py",
+    "    most = begin + LEAST_AHEAD_BYTES if last is None else last + 1\n",
+    "    most = begin + 2**40\n",
+)
 async def test_a_device_that_asks_for_a_byte_and_leaves(attacked: AttackedFacade) -> None:
     """Again and again; little of the blob comes, and others keep what they use."""
     hot = await in_use(attacked)

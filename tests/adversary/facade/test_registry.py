@@ -1,32 +1,25 @@
 """A registry that does its worst, while another device asks for a warm manifest of another one."""
 
 import asyncio
-import time
 
 import pytest
 
 from shared.outside_bytes import Party
 from tests.adversary.facade.attacked import AttackedFacade, meanwhile
-from tests.adversary.guards import bounds, check, guards_nothing
-from tests.support.simulators.behaviour import Behaviour, Endless, Stalls
+from tests.adversary.framing import FRAMING, FRAMING_IS_BOUNDED, SOME
+from tests.adversary.guards import check, guards_nothing
+from tests.support.facade_states import CANARY_TOKEN, USERNAME, pull_path
+from tests.support.simulators.behaviour import Behaviour, Endless, RedirectsTo, Stalls
+from tests.support.simulators.login import BearerLogin
+from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 
 pytestmark = pytest.mark.attack
-OK = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 AT_ONCE = 16  # blobs of one device
-FRAMING: dict[str, Behaviour] = {
-    "103 for ever": Endless(b"", b"HTTP/1.1 103 \r\n\r\n"),
-    "100 with headers for ever": Endless(b"", b"HTTP/1.1 100 \r\nX: y\r\n\r\n"),
-    "empty lines for ever": Endless(b"", b"\r\n"),
-    "answers behind the answer": Endless(OK + b"Content-Length: 0\r\n\r\n", OK + b"\r\n"),
-    "chunks of one byte": Endless(CHUNKED, b"1\r\nX\r\n"),
-    "chunks of six bytes": Endless(CHUNKED, b"6\r\nABCDEF\r\n"),
-    "an extension for ever": Endless(CHUNKED + b"1;", b"a"),
-    "trailers for ever": Endless(CHUNKED + b"0\r\n", b"X: y\r\n"),
-}
 SLOW: dict[str, Behaviour] = {
     "no answer": Stalls(),
-    "a byte a second": Endless(OK + b"Content-Length: 60000\r\n\r\n", b" ", pause_seconds=1.0),
+    "a byte a second": Endless(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b" ", pause_seconds=1.0
+    ),
 }
 STALLED = 30  # of one device: as many pulls as it may have connections
 
@@ -45,12 +38,7 @@ async def test_a_registry_that_takes_its_time(kind: str, attacked: AttackedFacad
         await attack.to_its_end()
 
 
-@bounds(
-    "shared.upstream.framing.MAX_INTERIM_ANSWERS",
-    "shared.upstream.framing.MAX_HEADS_BYTES",
-    "shared.upstream.framing.MAX_FRAMING_BYTES",
-    "shared.upstream.framing.FRAMING_BYTES_PER_SECOND",
-)
+@FRAMING_IS_BOUNDED
 @check(
     "shared/upstream/bounded_connection.py",
     "        self.force_close()\n        if self._expected is None:\n            self.abort()\n",
@@ -67,5 +55,47 @@ async def test_framing_without_an_end(kind: str, attacked: AttackedFacade) -> No
             number += AT_ONCE
             paths = [attacked.blob(each, get=FRAMING[kind]) for each in contents]
             async with meanwhile(*(device.get(path) for path in paths)) as pulls:
-                await asyncio.wait(pulls, timeout=max(0.0, attack.ends_at - time.monotonic()))
+                await asyncio.wait(pulls, timeout=attack.left)
             attacked.registry.forget()
+
+
+@FRAMING_IS_BOUNDED
+@pytest.mark.parametrize("kind", SOME)
+async def test_a_token_endpoint_without_an_end(kind: str, attacked: AttackedFacade) -> None:
+    """Each repository needs a token of its own, so that it is asked again and again."""
+    device, number = attacked.attacker(), 0
+    async with RegistrySimulator(login=BearerLogin(USERNAME, CANARY_TOKEN)) as registry:
+        registry.paths["/token"] = FRAMING[kind]
+        await attacked.connect(registry)
+        async with attacked.watched(f"a token endpoint: {kind}", Party.REGISTRY) as attack:
+            while attack.goes_on:
+                names = [f"team/app-{each}" for each in range(number, number + AT_ONCE)]
+                number += AT_ONCE
+                paths = [
+                    pull_path(registry, registry.blob(b"a", repository=each), repository=each)
+                    for each in names
+                ]
+                async with meanwhile(*(device.get(path) for path in paths)) as pulls:
+                    await asyncio.wait(pulls, timeout=attack.left)
+        assert any(request.path == "/token" for request in registry.requests)
+
+
+@FRAMING_IS_BOUNDED
+@pytest.mark.parametrize("kind", SOME)
+async def test_a_store_without_an_end(kind: str, attacked: AttackedFacade) -> None:
+    """Where a registry redirects to is no better known than the registry."""
+    device, number = attacked.attacker(), 0
+    await attacked.connect(allowed_networks=("127.0.0.0/8",))
+    async with StoreSimulator() as store:
+        async with attacked.watched(f"a store: {kind}", Party.REGISTRY) as attack:
+            while attack.goes_on:
+                contents = [b"%d" % each * 10_000 for each in range(number, number + AT_ONCE)]
+                number += AT_ONCE
+                paths = [
+                    attacked.blob(each, get=RedirectsTo(store.put(each, get=FRAMING[kind])))
+                    for each in contents
+                ]
+                async with meanwhile(*(device.get(path) for path in paths)) as pulls:
+                    await asyncio.wait(pulls, timeout=attack.left)
+                attacked.registry.forget()
+        assert store.requests
