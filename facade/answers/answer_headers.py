@@ -11,6 +11,8 @@ from facade.answers.distribution_errors import JSON_MEDIA_TYPE, ErrorAnswer
 from shared.oci import Digest
 
 SERVER_NAME: Final = "registry-facade"  # no version: nobody can look up exploits by it
+ACCEPT_RANGES: Final = "Accept-Ranges"
+RANGE_UNIT: Final = "bytes"
 # A digest's bytes never change. `private`, because who may read them is decided for each request.
 CACHE_CONTROL: Final = "private, max-age=31536000, immutable"
 
@@ -62,8 +64,8 @@ def error_response(answer: ErrorAnswer, request_id: str) -> web.Response:
 
 
 @frozen
-class ManifestHead:
-    """The head that aiohttp writes for a manifest, without its request id and its date."""
+class AnswerHead:
+    """The head that aiohttp writes for a whole content, without its request id and its date."""
 
     media_type: str
     length: int
@@ -71,12 +73,13 @@ class ManifestHead:
     _to_date: bytes
 
     @classmethod
-    def of(cls, digest: Digest, media_type: str, length: int) -> Self:
-        """Return the head of the answer with these bytes."""
+    def of(cls, digest: Digest, media_type: str, length: int, *, in_ranges: bool = False) -> Self:
+        """Return the head of the answer with these bytes; `in_ranges`: they can be had so, too."""
         fields = answer_headers(digest, media_type, request_id="")
         lines = [f"{name}: {value}" for name, value in fields.items()]  # X-Request-Id is the last
         to_request_id = "\r\n".join(["HTTP/1.1 200 OK", *lines])
-        to_date = f"\r\nContent-Length: {length}\r\nDate: "
+        accepts = f"\r\n{ACCEPT_RANGES}: {RANGE_UNIT}" if in_ranges else ""
+        to_date = f"{accepts}\r\nContent-Length: {length}\r\nDate: "
         return cls(media_type, length, to_request_id.encode(), to_date.encode())
 
     def bytes_now(self, request_id: str) -> bytes:

@@ -1,13 +1,13 @@
 """What a pull is answered with: manifests, lengths and blobs, wherever their bytes come from."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol, runtime_checkable
 
 from attrs import define, field, frozen
 
 from facade.content.manifest import VerifiedManifest
-from facade.content.piece_size import nobody_says
+from facade.content.piece_size import RoomNow, nobody_says
 from facade.metrics.pull_metrics import PullSource
 from facade.registries.payer import PaidDownload, Payer
 from facade.registries.upstream import Upstream
@@ -27,6 +27,23 @@ class PiecesNowait(Protocol):
         """Return the next piece, as `anext` would; None if only `anext` can tell what comes next:
         it may have to wait, and there may be none.
         """
+
+
+class PiecesAtHand(PiecesNowait, Protocol):
+    """The pieces of a whole blob, of which the first one is there. Whoever has them closes them."""
+
+    def __aiter__(self) -> AsyncIterator[Piece]:
+        """Return the pieces that were not given yet."""
+
+    async def __anext__(self) -> Piece:
+        """Return the next piece."""
+
+    @property
+    def left(self) -> int:
+        """Bytes that were not given yet."""
+
+    def close(self) -> None:
+        """Let go of the blob. To be called once."""
 
 
 @frozen
@@ -103,8 +120,7 @@ class PullInProgress(AuthorizedPull):
     payer: Payer
     first: ByteRanges | None = None  # what of a blob is wanted first; None: all of it
     origin: Origin = field(factory=Origin, eq=False)
-    # How many bytes the kernel takes for the device now, so that none of them waits here.
-    room_now: Callable[[], int] = field(default=nobody_says, eq=False)
+    room_now: RoomNow = field(default=nobody_says, eq=False)
 
     @asynccontextmanager
     async def upstream(self) -> AsyncIterator[Upstream]:
@@ -174,6 +190,9 @@ class Content(Protocol):
 
     def manifest_nowait(self, asked: AuthorizedPull) -> VerifiedManifest | None:
         """Return a verified manifest that the asker may read, if nothing has to be waited for."""
+
+    def blob_nowait(self, asked: AuthorizedPull, room_now: RoomNow) -> "PiecesAtHand | None":
+        """Return a whole blob that the asker may read, if its beginning needs no waiting."""
 
     def stores_some(self) -> bool:
         """Tell whether anything can be read without asking upstream."""

@@ -19,11 +19,12 @@ from facade.content.arriving_blob import ArrivingBlob
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest
 from facade.content.not_kept import count_not_kept
+from facade.content.piece_size import RoomNow
 from facade.content.source import Blob, PullInProgress
 from facade.content.still_given import may_still_read
 from facade.content.stored_manifests import StoredManifests
 from facade.content.streamed_content import StreamedContent
-from facade.content.warm_blob import WarmBlob
+from facade.content.warm_blob import StoredPieces, WarmBlob
 from facade.metrics.pull_metrics import PullSource
 from facade.registries.upstreams import Upstreams
 from facade.rights.background_proofs import BackgroundProofs
@@ -94,6 +95,13 @@ class StoredContent:
     def manifest_nowait(self, asked: AuthorizedPull) -> VerifiedManifest | None:
         """Return a stored manifest that is in memory."""
         return self._manifests.at_hand(asked)
+
+    def blob_nowait(self, asked: AuthorizedPull, room_now: RoomNow) -> StoredPieces | None:
+        """Return a stored blob whose beginning is in the page cache."""
+        if self._right.proven_nowait(asked) is None:
+            return None
+        blob = self._store.open_nowait(asked.pull.digest)
+        return None if blob is None else StoredPieces.at_hand(self._store, blob, room_now)
 
     def stores_some(self) -> bool:
         """Tell what the index said a few seconds ago."""

@@ -14,6 +14,7 @@ from facade.arrivals.download import Download, blob_length, open_download
 from facade.arrivals.verified_pieces import within
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest, fetch_manifest
+from facade.content.piece_size import RoomNow
 from facade.content.source import Blob, BlobPart, PullInProgress
 from facade.registries.upstream import Upstream
 from facade.values.authorized_pull import AuthorizedPull
@@ -100,6 +101,9 @@ class StreamedContent:
         return nullcontext()
 
     def manifest_nowait(self, asked: AuthorizedPull) -> None:
+        """Return nothing: nothing is kept."""
+
+    def blob_nowait(self, asked: AuthorizedPull, room_now: RoomNow) -> None:
         """Return nothing: nothing is kept."""
 
     def stores_some(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Self
 from attrs import define, field
 
 from facade.arrivals.arrival import ArrivalEndedError
-from facade.content.piece_size import PieceSize, nobody_says
+from facade.content.piece_size import PieceSize, RoomNow, nobody_says
 from facade.content.source import Blob, BlobPart
 from facade.loop.thread_work import finish_in_thread
 from facade.store.blob_store import BlobStore
@@ -35,16 +35,32 @@ class StoredPieces:
         """Return the iterator: itself."""
         return self
 
+    @classmethod
+    def at_hand(cls, store: BlobStore, blob: StoredBlob, room_now: RoomNow) -> Self | None:
+        """Return the pieces of a whole blob if its beginning is there; else close the blob."""
+        size = PieceSize(time.monotonic(), room_now)
+        pieces = cls(store, blob, 0, blob.length, size)
+        if pieces._has_beginning(PIECE_BYTES):
+            return pieces
+        blob.close()
+        return None
+
+    @property
+    def left(self) -> int:
+        """Bytes that were not given yet."""
+        return self._end - self._offset
+
+    def close(self) -> None:
+        """Close the blob."""
+        self._blob.close()
+
     def next_nowait(self) -> Piece | None:
         """Return the next piece if it needs no waiting. If it is rotten, `__anext__` says so."""
         if self._offset >= self._end:
             return None
         if self._first is not None:
             return self._take_first(self._first)
-        try:
-            piece = self._blob.read_nowait(self._offset, self._next_size())
-        except (RottenBlobError, OSError):
-            return None
+        piece = self._read_nowait(self._offset, self._next_size())
         if piece is not None:
             self._offset += len(piece)
         return piece
@@ -71,6 +87,22 @@ class StoredPieces:
         end = min(self._end, self._offset + count)
         while offset < end:
             offset += len(await self._read(offset, end - offset))
+
+    def _has_beginning(self, count: int) -> bool:
+        """Do what `check_beginning` does, if that needs no waiting; tell whether it is right."""
+        end = min(self._end, self._offset + count)
+        self._first = self._read_nowait(self._offset, self._next_size())
+        piece, offset = self._first, self._offset
+        while piece is not None and offset + len(piece) < end:
+            offset += len(piece)
+            piece = self._read_nowait(offset, end - offset)
+        return piece is not None
+
+    def _read_nowait(self, offset: int, limit: int) -> Piece | None:
+        try:
+            return self._blob.read_nowait(offset, limit)
+        except (RottenBlobError, OSError):
+            return None
 
     def _take_first(self, piece: Piece) -> Piece:
         self._first = None
@@ -106,7 +138,7 @@ class WarmBlob:
     _store: BlobStore
     _blob: StoredBlob
     _bring_anew: Callable[[], Awaitable[Blob]]
-    _room_now: Callable[[], int] = nobody_says  # bytes that the kernel takes now
+    _room_now: RoomNow = nobody_says
     _size: PieceSize = field(init=False)  # of all spans' pieces
     _checked_bytes: int = field(default=PIECE_BYTES, init=False)  # of the next span
 

@@ -29,7 +29,8 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import IntEnum, auto
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, Protocol, cast
 
 from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
@@ -199,6 +200,10 @@ class DeviceConnection(BaseProtocol):
         whole = self._whole_transport
         return whole.room_now() if isinstance(whole, DeviceTransport) else 0
 
+    async def drain(self) -> None:
+        """Wait until more may be written; raise `ConnectionError` if the device has gone."""
+        await self._drain_helper()
+
     def begin_pull(self) -> None:
         """Note that the answer to a pull is under way."""
         self._is_pulling = True
@@ -320,14 +325,18 @@ class DeviceConnection(BaseProtocol):
             return
         if self._stage is not Stage.ANSWERING:
             self._advance(Stage.ANSWERING)
-        self._task = self._event_loop.create_task(self._answer(incoming))
+        self._answer_by(partial(self._is_answered, incoming))
 
-    async def _answer(self, incoming: IncomingRequest) -> None:
+    def _answer_by(self, is_answered: Callable[[], Awaitable[bool]]) -> None:
+        """Begin to answer in a task; `is_answered` tells whether the connection may go on."""
+        self._task = self._event_loop.create_task(self._answer(is_answered))
+
+    async def _answer(self, is_answered: Callable[[], Awaitable[bool]]) -> None:
         """Answer a request, and go on to the next one, or close the connection."""
         goes_on = False
         try:
-            goes_on = await self._is_answered(incoming)
-        except ConnectionError:
+            goes_on = await is_answered()
+        except (ConnectionError, PullAbortedError):
             pass  # the device has left, or the answer was aborted: it is closed
         except Exception as error:  # noqa: BLE001 - a mistake of ours: the loop's owner tells of it
             report(error, self._event_loop)
@@ -403,12 +412,33 @@ class DeviceConnection(BaseProtocol):
         answer = self._rules.answer_at_once(self, head) if not self.is_ending else None
         if answer is None:
             return False
-        self._rules.live.note_answer(self)
         self._headers_until = NEVER
+        if not isinstance(answer, bytes):
+            self._go_on_with(answer)
+            return True
+        self._rules.live.note_answer(self)
         self.awaited_since = self._event_loop.time()
         self._idle_until = self.awaited_since + self._rules.keep_alive_seconds
         transport.write(answer)
         return True
+
+    def _go_on_with(self, answer: "BegunAnswer") -> None:
+        """Give the rest of an answer in a task."""
+        self._rules.live.begin_request(self)
+        self.begin_pull()
+        self._advance(Stage.ANSWERING)
+
+        async def is_given() -> bool:
+            try:
+                await answer.give_rest()
+            finally:
+                self.end_pull()
+                self._rules.live.end_request(self)
+            return True
+
+        self._answer_by(is_given)
+        # One that was cancelled before it began would leave it open.
+        cast("asyncio.Task[None]", self._task).add_done_callback(lambda _: answer.close())
 
     def _await_rest_of_head(self, more: int) -> None:
         if self._headers_until == NEVER:
@@ -457,8 +487,19 @@ class DeviceConnection(BaseProtocol):
         self._look_at_clock()
 
 
-# Given the bytes of a request's whole head, it returns the whole answer, or None if it has none.
-AnswerAtOnce = Callable[[DeviceConnection, bytes], bytes | None]
+class BegunAnswer(Protocol):
+    """An answer whose beginning was given at once, and whose rest takes the device some time."""
+
+    async def give_rest(self) -> None:
+        """Give it. Raises `ConnectionError` and `PullAbortedError`, with the connection reset."""
+
+    def close(self) -> None:
+        """Let go of what it is read from. Safe to call twice."""
+
+
+# Given the bytes of a request's whole head, it returns the bytes of the answer that it has not
+# given yet, or an answer that it has begun to give, or None if it has none.
+AnswerAtOnce = Callable[[DeviceConnection, bytes], bytes | BegunAnswer | None]
 
 
 def is_lone_head(data: bytes) -> bool:

@@ -115,7 +115,7 @@ class FacadeMetrics:
             answered_at_once=Tally.create(
                 registry,
                 "facade_answers_at_once",
-                "Of the answers to devices, those that were given from memory, without waiting",
+                "Of the answers to devices, those that began without waiting, around the parser",
                 (),
                 [()],
             ),

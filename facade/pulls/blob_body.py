@@ -20,6 +20,7 @@ from typing import Final
 from aiohttp import web
 from attrs import define, field, frozen
 
+from facade.answers.answer_headers import ACCEPT_RANGES, RANGE_UNIT
 from facade.answers.multipart_ranges import MultipartRanges
 from facade.arrivals.arrival import ArrivalEndedError
 from facade.content.source import Blob, BlobPart
@@ -66,7 +67,7 @@ async def blob_body(
     if blob.length is None:
         response.enable_chunked_encoding()
         return _of_part(await blob.whole(), SeveralRanges.WHOLE if several else None)
-    response.headers["Accept-Ranges"] = "bytes"
+    response.headers[ACCEPT_RANGES] = RANGE_UNIT
     if several:
         await turns.next()
     spans = ranges.spans(blob.length) if ranges else None

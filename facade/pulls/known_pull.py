@@ -6,8 +6,9 @@ head (`RememberedRequests`) or by its request line (`PullHandler`), and is one o
 
 from attrs import define, field
 
-from facade.answers.answer_headers import ManifestHead
+from facade.answers.answer_headers import AnswerHead
 from facade.values.pull_path import Pull
+from shared.oci import Kind
 from shared.structured_log import RenderedFields, rendered_fields
 
 
@@ -18,7 +19,7 @@ class KnownPull:
     method: str  # GET or HEAD
     pull: Pull
     log_fields: RenderedFields = field(init=False, eq=False, repr=False)
-    _head: ManifestHead | None = field(default=None, init=False, eq=False, repr=False)
+    _head: AnswerHead | None = field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Render what its lines in the log say of it."""
@@ -31,9 +32,11 @@ class KnownPull:
             digest=pull.digest,
         )
 
-    def manifest_head(self, media_type: str, length: int, request_id: str) -> bytes:
-        """Return the head of the answer with its manifest, up to the empty line."""
+    def answer_head(self, media_type: str, length: int, request_id: str) -> bytes:
+        """Return the head of the answer with its whole content, up to the empty line."""
         head = self._head
         if head is None or (head.media_type, head.length) != (media_type, length):
-            head = self._head = ManifestHead.of(self.pull.digest, media_type, length)
+            pull = self.pull
+            is_blob = pull.kind is Kind.BLOB
+            head = self._head = AnswerHead.of(pull.digest, media_type, length, in_ranges=is_blob)
         return head.bytes_now(request_id)

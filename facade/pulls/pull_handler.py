@@ -1,7 +1,6 @@
 """The way of one pull, from the raw request to the last byte, in the order of this file."""
 
-from asyncio import CancelledError
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, cast
@@ -18,7 +17,7 @@ from facade.devices.device_connection import DeviceConnection, PullAbortedError
 from facade.loop.loop_turns import LoopTurns
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import RefusedBy
-from facade.pulls.blob_body import STEPS_A_TURN, all_content, blob_body
+from facade.pulls.blob_body import STEPS_A_TURN, blob_body
 from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.failure_answers import PULL_FAILURES, answer_to, refused_by, why_not_asked
 from facade.pulls.gate import Gate
@@ -29,7 +28,7 @@ from facade.pulls.pull_slots import PullSlots
 from facade.pulls.referrers_answers import ReferrersAnswers
 from facade.pulls.relay import WRITE_BYTES, relay
 from facade.pulls.remembered_requests import RememberedRequests
-from facade.pulls.request_log import LEFT, RefusedDevice, RequestLog, RequestRecord
+from facade.pulls.request_log import RefusedDevice, RequestLog, RequestRecord
 from facade.registries.connection_work import ConnectionWork
 from facade.registries.payer import Payers
 from facade.registries.spender import spending
@@ -46,6 +45,8 @@ API_VERSION_HEADERS: Final = {"Docker-Distribution-API-Version": "registry/2.0"}
 # A fleet asks for the same again and again. Each takes up to 4 KiB for its target, 1 KiB for its
 # pull.
 REMEMBERED_REQUESTS: Final = 1024
+# For a longer one it makes no difference how it is asked for.
+REMEMBERED_BLOB_BYTES: Final = 16 * 1024 * 1024
 HTTP_VERSIONS: Final = (HttpVersion10, HttpVersion11)  # the parser accepts 0.9 and 2.0, too
 
 _REFUSALS: Final = {
@@ -83,14 +84,8 @@ class PullHandler:
         try:
             response = await self._answer_or_refusal(request, record)
             status = response.status
-        except PullAbortedError as aborted:
-            record.reason = str(aborted)
-            raise
-        except (ConnectionError, CancelledError):
-            record.reason = LEFT
-            raise
-        except Exception:
-            status = int(errors.INTERNAL.status)
+        except BaseException as failure:
+            status = record.note_failure(failure)
             raise
         finally:
             self._request_log.tell(record, status)
@@ -195,16 +190,20 @@ class PullHandler:
                             request, response, record, asked, content
                         )
                     del manifest, content  # the device may take its time
-                    counted = self._counting(record, pull.kind)
+                    counted = self._request_log.counting(record, pull.kind)
                     await relay(request, response, pieces, on_given=counted)
                 return response
-            self._counting(record, pull.kind)(len(content))
+            self._request_log.counting(record, pull.kind)(len(content))
+        self._remember(request, record)
+        return web.Response(headers=headers, body=content)
+
+    def _remember(self, request: web.BaseRequest, record: RequestRecord) -> None:
+        """Have a request that stands alone answered at once from now on, where that can be."""
         connection = _connection_of(request)
         if connection.lone_head is not None and record.known is not None:
             self._remembered.remember(
                 connection.lone_head, request, record.known, connection.device.counts_as
             )
-        return web.Response(headers=headers, body=content)
 
     async def _send_from_memory(
         self,
@@ -214,7 +213,7 @@ class PullHandler:
         asked: PullInProgress,
         content: bytes,
     ) -> web.StreamResponse:
-        counted = self._counting(record, asked.pull.kind)
+        counted = self._request_log.counting(record, asked.pull.kind)
         with self._held.hold(asked.payer.device, len(content)):
             await relay(request, response, _one_piece(content), on_given=counted)
         return response
@@ -236,6 +235,8 @@ class PullHandler:
                 headers=answer_headers(pull.digest, OCTET_STREAM, record.request_id)
             )
             body = await blob_body(response, ranges, blob, self._turns)
+            if ranges is None and (blob.length or 0) <= REMEMBERED_BLOB_BYTES:
+                self._remember(request, record)
             del ranges  # the device may take its time
             if body.several is not None:
                 self._metrics.pulls.answered_ranges(body.several)
@@ -243,28 +244,9 @@ class PullHandler:
                 _mark_unverified(response)
                 record.reason = "ranges of a blob that is not proven yet"
                 self._metrics.unverified_ranges.inc()
-            counted = self._counting(record, pull.kind, body.content_in)
+            counted = self._request_log.counting(record, pull.kind, body.content_in)
             await relay(request, response, body.pieces, on_given=counted)
         return response
-
-    def _counting(
-        self,
-        record: RequestRecord,
-        kind: Kind,
-        content_in: Callable[[int], int] = all_content,
-    ) -> Callable[[int], None]:
-        """Return a counter of bytes given to be sent, which counts while an answer takes hours.
-
-        `content_in`: how many of such bytes are content.
-        """
-        sent = self._metrics.pulls.sent
-
-        def count(given: int) -> None:
-            content = content_in(given)
-            record.body_bytes += content
-            sent(kind, content)
-
-        return count
 
 
 def _connection_of(request: web.BaseRequest) -> DeviceConnection:

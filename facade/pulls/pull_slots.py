@@ -34,17 +34,22 @@ class PullSlots:
         """Tell whether a slot could be taken at once."""
         return self._under_way.get(device, 0) < self._limit
 
+    def take_nowait(self, device: str) -> bool:
+        """Take a slot if one is free; then `give_back` has to be called once."""
+        if not self.is_free(device):
+            return False
+        self._under_way[device] = self._under_way.get(device, 0) + 1
+        return True
+
     @asynccontextmanager
     async def slot(self, device: str) -> AsyncIterator[None]:
         """Wait for a slot and take it; raise `TooManyPullsError`."""
-        if self.is_free(device):
-            self._under_way[device] = self._under_way.get(device, 0) + 1
-        else:
+        if not self.take_nowait(device):
             await self._wait(device)
         try:
             yield
         finally:
-            self._pass_on(device)
+            self.give_back(device)
 
     async def _wait(self, device: str) -> None:
         """Wait in the queue. A pull that ends hands over its slot."""
@@ -63,7 +68,7 @@ class PullSlots:
 
     def _leave(self, device: str, given: asyncio.Future[None]) -> None:
         if given.done() and not given.cancelled():
-            self._pass_on(device)  # it was given a slot at the very moment it gave up
+            self.give_back(device)  # it was given a slot at the very moment it gave up
             return
         queue = self._waiting.get(device)
         if queue is not None and given in queue:
@@ -71,7 +76,8 @@ class PullSlots:
             if not queue:
                 del self._waiting[device]
 
-    def _pass_on(self, device: str) -> None:
+    def give_back(self, device: str) -> None:
+        """Let go of a slot: whoever of the device waits longest has it."""
         queue = self._waiting.get(device)
         while queue:
             given = queue.popleft()

@@ -1,4 +1,4 @@
-"""Streams verified pieces to a device at its own pace. A broken answer never looks complete.
+"""Gives verified pieces to a device at its own pace. A broken answer never looks complete.
 
 A device that stops reading is cut, because `write()` would wait for it for ever. Progress is
 counted in bytes that the device acknowledged. Bytes that left our buffer would say little: the
@@ -14,13 +14,16 @@ import fcntl
 import socket
 import struct
 import termios
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Final, cast
 
 from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 from attrs import define, field
 
+from facade.content.source import PiecesNowait
 from facade.devices.device_connection import DeviceConnection, PullAbortedError, abort
 from facade.pulls.failure_answers import PULL_FAILURES
 from facade.values.piece import Piece
@@ -47,47 +50,106 @@ async def relay(
 ) -> None:
     """Send the pieces as the body of the response; `on_given` is told of bytes given to be sent.
 
-    Errors before the first piece are raised as they are, because nothing was sent. After it, the
-    connection is reset and `PullAbortedError` raised. A device that takes too little within a
-    window is cut.
+    Errors before the first piece are raised as they are, because nothing was sent. After it, what
+    `Delivery` says is true.
     """
-    at_hand, connection = _at_hand(pieces), cast(DeviceConnection, request.protocol)
+    delivery = Delivery(cast(DeviceConnection, request.protocol), on_given)
     piece: Piece | None = await anext(pieces, None)
-    watch = _ProgressWatch(request, window_seconds)
-    given, is_framed = 0, response.chunked
-    try:
+    with delivery.watched(window_seconds):
         writer = cast(StreamWriter, await response.prepare(request))
-        while piece is not None:
+        frame = partial(writer.write, drain=False)
+        await delivery.give(pieces, piece, frame, is_framed=response.chunked)
+        await response.write_eof()
+
+
+@define(eq=False)
+class Delivery:
+    """The bytes of one answer on their way to a device; `on_given` is told of them.
+
+    If it fails, the connection is reset. A device that takes too little within a window is cut.
+    """
+
+    _connection: DeviceConnection
+    _on_given: Callable[[int], None]
+    _given: int = field(default=0, init=False)
+
+    @contextmanager
+    def watched(self, window_seconds: float = PROGRESS_WINDOW_SECONDS) -> Iterator[None]:
+        """Watch whether the device reads; raise `PullAbortedError` if the block fails."""
+        watch = _ProgressWatch(self._connection, window_seconds)
+        try:
+            yield
+        except PULL_FAILURES as error:
+            abort(self._connection.transport)
+            raise PullAbortedError(f"aborted after {self._given} bytes: {error}") from error
+        except BaseException:
+            # Cancelled, say: a close would let the send buffer drain first.
+            abort(self._connection.transport)
+            raise
+        finally:
+            watch.stop()
+
+    async def give(
+        self,
+        pieces: AsyncIterator[Piece],
+        piece: Piece | None = None,
+        frame: Callable[[Piece], Awaitable[None]] | None = None,
+        *,
+        is_framed: bool = False,
+    ) -> None:
+        """Give a piece, and all that follow. Return when the kernel has taken them.
+
+        `frame` writes the first one, with the head; with `is_framed`, all of them.
+        """
+        at_hand, connection = _at_hand(pieces), self._connection
+        while True:
+            if connection.writing_paused:
+                await connection.drain()
+            if piece is None and (piece := at_hand()) is None:
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
             rest = None
             if len(piece) > WRITE_BYTES and len(piece) > connection.room_now():
                 rest, piece = memoryview(piece)[WRITE_BYTES:], memoryview(piece)[:WRITE_BYTES]
-            if given and not is_framed:
-                _write(request, piece)
-            else:  # the first one, with the headers; aiohttp frames a chunked answer's
-                await writer.write(piece, drain=False)
-            given += len(piece)
-            on_given(len(piece))
+            if frame is not None and (is_framed or not self._given):
+                await frame(piece)
+                self._count(len(piece))
+            else:
+                self.write(piece)
             piece = rest  # the written part is not kept while the device reads it
-            await writer.drain()
-            if piece is None and (piece := at_hand()) is None:
-                piece = await anext(pieces, None)
-        await response.write_eof()
-    except PULL_FAILURES as error:
-        abort(request.transport)
-        raise PullAbortedError(f"aborted after {given} bytes: {error}") from error
-    except BaseException:
-        abort(request.transport)  # cancelled, say: a close would let the send buffer drain first
-        raise
-    finally:
-        watch.stop()
 
+    def write(self, piece: Piece) -> None:
+        """Give a piece to be sent, past aiohttp's writer; raise `ConnectionResetError`."""
+        self._open_transport.write(piece)
+        self._count(len(piece))
 
-def _write(request: web.BaseRequest, piece: Piece) -> None:
-    """Write past aiohttp's writer, which has sent the headers and would add nothing but a count."""
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError
-    transport.write(piece)
+    def begin(self, head: bytes, pieces: PiecesNowait) -> None:
+        """Give an answer's head, and the pieces that can be given in this turn of the loop.
+
+        Raises `ConnectionResetError`.
+        """
+        connection = self._connection
+        first = pieces.next_nowait() or b""
+        self._open_transport.writelines((head, first))
+        self._count(len(first))
+        while not connection.writing_paused and (piece := pieces.next_nowait()) is not None:
+            self.write(piece)
+
+    def require_open(self) -> None:
+        """Raise `ConnectionResetError` if what was given may not have been taken."""
+        _ = self._open_transport
+
+    @property
+    def _open_transport(self) -> asyncio.Transport:
+        transport = self._connection.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        return transport
+
+    def _count(self, given: int) -> None:
+        self._given += given
+        self._on_given(given)
 
 
 def _at_hand(pieces: AsyncIterator[Piece]) -> Callable[[], Piece | None]:
@@ -107,7 +169,7 @@ def _nothing_at_hand() -> None:
 class _ProgressWatch:
     """Cuts the connection if the device took too little within a window."""
 
-    _request: web.BaseRequest
+    _connection: DeviceConnection
     _window_seconds: float
     _acknowledged: int = field(default=0, init=False)
     _timer: asyncio.TimerHandle = field(init=False)
@@ -125,7 +187,7 @@ class _ProgressWatch:
         self._timer = loop.call_later(self._window_seconds, self._end_window)
 
     def _end_window(self) -> None:
-        transport = self._request.transport
+        transport = self._connection.transport
         if transport is None or transport.is_closing():
             return
         connection: socket.socket = transport.get_extra_info("socket")

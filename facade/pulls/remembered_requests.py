@@ -40,7 +40,7 @@ _PLAIN_TARGET: Final = re.compile(r"/[^?]*(\?ns=[A-Za-z0-9.:-]*)?", re.ASCII)
 
 @frozen
 class _Remembered:
-    asked: KnownPull  # a manifest, without conditions and without a body
+    asked: KnownPull  # without conditions, without ranges and without a body
     device: str  # the one that sent it first
 
 

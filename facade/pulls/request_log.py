@@ -1,6 +1,8 @@
 """One request, and what the log and the metrics are told when it ends."""
 
 import time
+from asyncio import CancelledError
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 from uuid import UUID
@@ -8,8 +10,9 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from facade.answers.answer_headers import new_request_id
-from facade.answers.distribution_errors import DeviceRefusal
+from facade.answers.distribution_errors import INTERNAL, DeviceRefusal
 from facade.answers.repeated_refusals import RefusalKind, RepeatedRefusals
+from facade.devices.device_connection import PullAbortedError
 from facade.devices.presented_device import PresentedDevice
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import PullSource, RefusedBy
@@ -17,7 +20,7 @@ from facade.pulls.known_pull import KnownPull
 from facade.pulls.named import Named
 from facade.values.device_identity import DeviceIdentity
 from shared.approved_connection import ApprovedConnection
-from shared.oci import Listing, ReadRoute
+from shared.oci import Kind, Listing, ReadRoute
 from shared.structured_log import (
     Logger,
     RenderedFields,
@@ -62,6 +65,16 @@ class RequestRecord:
     reason: str = ""
     body_bytes: int = 0  # of content that were given to be sent
 
+    def note_failure(self, failure: BaseException) -> int | None:
+        """Note why the request has no answer of its own; return the status that it has instead."""
+        if isinstance(failure, PullAbortedError):
+            self.reason = str(failure)
+        elif isinstance(failure, ConnectionError | CancelledError):
+            self.reason = LEFT
+        elif isinstance(failure, Exception):
+            return int(INTERNAL.status)
+        return None  # the answer was aborted
+
     @property
     def route(self) -> ReadRoute | None:
         """What is pulled or listed; None if a request is neither."""
@@ -95,6 +108,25 @@ class RequestLog:
             outcome="answered",
             reason="",
         )
+
+    def counting(
+        self,
+        record: RequestRecord,
+        kind: Kind,
+        content_in: Callable[[int], int] = lambda given: given,
+    ) -> Callable[[int], None]:
+        """Return a counter of bytes given to be sent, which counts while an answer takes hours.
+
+        `content_in`: how many of such bytes are content.
+        """
+        sent = self._metrics.pulls.sent
+
+        def count(given: int) -> None:
+            content = content_in(given)
+            record.body_bytes += content
+            sent(kind, content)
+
+        return count
 
     def tell(self, record: RequestRecord, status: int | None) -> None:
         """Tell of a request that has ended; `status` None: its answer was aborted."""

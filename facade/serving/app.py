@@ -168,7 +168,7 @@ async def serve(
             files.identification,
             live,
             answer_at_once=AnswersAtOnce(
-                remembered, gate, slots, content, request_log, metrics, requests
+                remembered, gate, slots, content, request_log, metrics, requests, work
             ),
             max_age_seconds=settings.max_connection_age,
         )

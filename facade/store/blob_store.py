@@ -120,8 +120,17 @@ class BlobStore:
         except OSError as error:
             await self._note_unopened(digest, error)
             return None
-        if file is None:
+        return None if file is None else self._opened(digest, file)
+
+    def open_nowait(self, digest: Digest) -> StoredBlob | None:
+        """Open a complete blob; None if only `open_blob` can tell what is the matter with it."""
+        try:
+            file = self._open(digest, AT_ONCE)
+        except (RottenBlobError, OSError):
             return None
+        return None if file is None else self._opened(digest, file)
+
+    def _opened(self, digest: Digest, file: StoredFile) -> StoredBlob:
         readers = self._readers.setdefault(digest, self.new_readers())
         blob = StoredBlob.of(digest, file, readers)
         blob.share_checksums(self._checksums)

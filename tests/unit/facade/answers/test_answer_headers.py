@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from facade.answers.answer_headers import CACHE_CONTROL, ManifestHead, answer_headers
+from facade.answers.answer_headers import CACHE_CONTROL, AnswerHead, answer_headers
 from shared.oci import MANIFEST_MEDIA_TYPES, Digest
 
 REQUEST_ID = "0123456789abcdef"
@@ -33,7 +33,7 @@ async def test_a_head_is_what_aiohttp_writes(tmp_path: Path, method: str) -> Non
             written = await reader.readuntil(b"\r\n\r\n")
             if method == "GET":
                 await reader.readexactly(len(content))
-            ours = ManifestHead.of(digest, media_type, len(content)).bytes_now(REQUEST_ID)
+            ours = AnswerHead.of(digest, media_type, len(content)).bytes_now(REQUEST_ID)
             assert _timeless(ours) == _timeless(written)
 
 
@@ -56,7 +56,7 @@ async def connected(
 
 def test_each_head_bears_the_id_that_it_is_given() -> None:
     """What is remembered of a head is the rest of it."""
-    one = ManifestHead.of(DIGESTS[0], "a/b", 1)
+    one = AnswerHead.of(DIGESTS[0], "a/b", 1)
     heads = [one.bytes_now(f"id-{number}") for number in range(3)]
     assert [re.findall(rb"X-Request-Id: (\S+)", head) for head in heads] == [
         [b"id-0"],
@@ -69,9 +69,7 @@ def test_digest_type_and_length_make_another_head() -> None:
     """Each is in it, and a remembered head is no other's."""
     one = (DIGESTS[0], "a/b", 1)
     others = [(DIGESTS[1], "a/b", 1), (DIGESTS[0], "a/c", 1), (DIGESTS[0], "a/b", 2)]
-    heads = {
-        _timeless(ManifestHead.of(*each).bytes_now(REQUEST_ID)) for each in (one, *others, one)
-    }
+    heads = {_timeless(AnswerHead.of(*each).bytes_now(REQUEST_ID)) for each in (one, *others, one)}
     assert len(heads) == 4
 
 

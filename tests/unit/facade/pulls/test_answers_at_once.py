@@ -20,6 +20,7 @@ from facade.pulls.known_pull import KnownPull
 from facade.pulls.pull_slots import PullSlots
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import RequestLog
+from facade.registries.connection_work import ConnectionWork
 from facade.values.authorized_pull import AuthorizedPull
 from facade.values.pull_path import Pull, parse_request
 from shared.oci import OCI_MANIFEST, Digest
@@ -98,6 +99,7 @@ async def scene() -> Scene:
         RequestLog(metrics),
         metrics,
         DeviceRequests(PER_SECOND, Clock()),
+        ConnectionWork(),
     )
     return Scene(door, slots, metrics, content, answers)
 
@@ -107,9 +109,9 @@ async def test_a_remembered_request_of_a_manifest_at_hand_is_answered(scene: Sce
     scene.approve()
     connection = scene.door.connection()
     got, again, head = (scene.answers(connection, each) for each in (GET, GET, HEAD))
-    assert got is not None
-    assert again is not None
-    assert head is not None
+    assert isinstance(got, bytes)
+    assert isinstance(again, bytes)
+    assert isinstance(head, bytes)
     assert got.startswith(b"HTTP/1.1 200 OK\r\n")
     assert got.endswith(b"\r\n\r\n" + CONTENT)
     assert head.endswith(b"\r\n\r\n")
