@@ -18,7 +18,7 @@ Connect = Callable[..., Awaitable[RegistryClient]]
 
 PASSWORD = "canary-password-4711"
 ROBOT = BasicCredential("robot$team", Secret(PASSWORD))
-QUICK = Timeouts(connect_seconds=2, first_byte_seconds=0.5, stall_seconds=0.5)
+QUICK = Timeouts(connect_seconds=5, first_byte_seconds=1, stall_seconds=1)
 
 
 def target_of(

@@ -640,7 +640,7 @@ async def test_no_first_byte_in_time_is_a_timeout(connect: Connect) -> None:
     async with RegistrySimulator() as registry:
         silent = registry.blob(b"a" * 10, get=Stalls(None))
         stalled = registry.blob(CONTENT, get=Stalls(1000))
-        slow = registry.blob(b"b" * 100, get=Slow(piece_bytes=10, pause_seconds=0.1))
+        slow = registry.blob(b"b" * 100, get=Slow(piece_bytes=10, pause_seconds=0.2))
         client = await connect(registry, timeouts=QUICK)
         with pytest.raises(UpstreamTimeoutError):
             await read(client, silent)
