@@ -23,6 +23,8 @@ from attrs import define
 PORTS = range(20_000, 32_000)  # below Linux's ephemeral ports: no outgoing connection takes one
 CLAIMS = 64  # of ports: descriptors; whoever asked before that many others listens by now
 POLL_SECONDS = 0.02
+START_SECONDS = 60.0  # on a loaded machine; alone it takes one or two
+STOP_SECONDS = 30.0  # on a loaded machine; whoever hangs is killed then
 LOG_TAIL_BYTES = 4096
 
 # The kernel watches for the parent's death only from the moment when setpriv asks it to. The shell
@@ -119,7 +121,7 @@ class Child:
         """The end of what it printed."""
         return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
 
-    def wait_until(self, ready: Callable[[], bool], seconds: float = 30) -> None:
+    def wait_until(self, ready: Callable[[], bool], seconds: float = START_SECONDS) -> None:
         """Return once `ready()`.
 
         Raises `ChildFailedError` if it ends before that, or after `seconds`: then it is killed.
@@ -134,7 +136,9 @@ class Child:
                 raise ChildFailedError(f"{self.name} is not ready:\n{self.log_tail}")
             time.sleep(POLL_SECONDS)
 
-    def stop(self, with_signal: signal.Signals = signal.SIGTERM, seconds: float = 10) -> int:
+    def stop(
+        self, with_signal: signal.Signals = signal.SIGTERM, seconds: float = STOP_SECONDS
+    ) -> int:
         """Ask it to end, kill its group after `seconds`; the exit status. Safe to call twice."""
         if self.running:
             self.resume()

@@ -349,7 +349,7 @@ class ControlPlane:
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
         """Stop it; the exit status."""
-        return self.child.stop(with_signal, seconds=30)
+        return self.child.stop(with_signal)
 
     def run(self, *arguments: str, operator: str | None = None, given: str = "") -> str:
         """Return the standard output of a `control-plane` command as a deployer, or an operator."""

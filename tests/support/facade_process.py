@@ -129,7 +129,7 @@ class Facade:
 
     def stop(self) -> int:
         """Stop gracefully; return the exit status."""
-        return self.child.stop(seconds=30)
+        return self.child.stop()
 
     def is_alive(self) -> bool:
         """Tell whether the operations address answers."""

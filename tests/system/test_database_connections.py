@@ -311,7 +311,8 @@ async def test_the_next_server_is_tried(postgres: Postgres, url_of: UrlOf) -> No
             "no-such-name.invalid:5432",
             f"127.0.0.1:{postgres.port}",
         )
-        assert await works(url_of(",".join(places), connect_timeout=1))
+        # On a busy machine the one that is there takes its time as well.
+        assert await works(url_of(",".join(places), connect_timeout=5))
         assert await refusal(url_of(places[0], connect_timeout=1)) == "ConnectionRefusedError"
 
 
