@@ -3,11 +3,13 @@
 import ssl
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from deploy.dev.loopback import ask
+
+BUSY_SECONDS: Final = 30.0  # in which a process that runs answers, on a busy machine too
 
 
 def logged(log: Path, healthz: str, tls: ssl.SSLContext | None = None) -> list[dict[str, Any]]:
@@ -18,5 +20,5 @@ def logged(log: Path, healthz: str, tls: ssl.SSLContext | None = None) -> list[d
     written everything. A last line without an end is still being written.
     """
     with suppress(OSError):  # it has ended, or listens no more
-        ask(healthz, tls).close()
+        ask(healthz, tls, seconds=BUSY_SECONDS).close()
     return [orjson.loads(line) for line in log.read_bytes().split(b"\n")[:-1]]
