@@ -111,7 +111,7 @@ async def test_silence_is_not_remembered(connect: Connect) -> None:
     """Neither is a connection that is not accepted."""
     async with RegistrySimulator() as registry:
         registry.blob(CONTENT, get=Stalls())
-        upstream = await connect(registry, timeouts=Timeouts(stall_seconds=0.2))
+        upstream = await connect(registry, timeouts=Timeouts(stall_seconds=1))
         with pytest.raises(UpstreamError):
             await ask(upstream, digest=DIGEST)
         registry.blob(CONTENT, get=Honest())
