@@ -54,7 +54,9 @@ def chromium() -> Iterator[Browser]:
     if not (CHROMIUM.exists() and AXE.exists()):
         raise AssertionError(f"no {CHROMIUM} or no {AXE}: `make test` brings both")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE_MILLISECONDS
+        )
         yield browser
         browser.close()
 
