@@ -114,9 +114,7 @@ async def test_a_blob_that_is_read_in_one_range_after_the_other_is_kept_in_the_e
     for first in range(0, len(LONG), CAME):
         end = min(len(LONG), first + CAME)
         asked = ByteRanges(((first, end - 1),))
-        async with process.flights.join(
-            CONNECTION, key, FREE.pay_download, "one", asked
-        ) as arrival:
+        async with process.flights.join(CONNECTION, key, FREE, "one", asked) as arrival:
             want = Want(first, end, Ends.WITH_ITS_BYTES, is_all=False)
             arrival.want(want)
             while want.at < end:
