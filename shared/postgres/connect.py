@@ -171,8 +171,12 @@ class _Connecting:
     async def _open(self, address: str, context: ServerContext | None) -> Connection:
         if self._prepares:
             connection = await self._open_keeping(address, context, KEPT_STATEMENTS)
-            if await _is_alone(connection):
-                return connection
+            try:
+                if await _is_alone(connection):
+                    return connection
+            except BaseException:  # also the end of the time that it may take
+                connection.terminate()
+                raise
             await connection.close()
         return await self._open_keeping(address, context, 0)
 

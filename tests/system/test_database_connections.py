@@ -1,5 +1,6 @@
 """Connections to a real PostgreSQL as a database URL asks for them, TLS in front of it included."""
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,9 @@ from deploy.dev.postgres import Postgres
 from shared.postgres.connect import DatabaseAwayError, connect
 from shared.postgres.database_url import read_database_url
 from shared.postgres.link import Connection
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.postgres_front import SOCKET_NAME, PostgresFront
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.traps import GARBAGE, trapped_home
 
 SECONDS = 10.0
@@ -314,6 +317,27 @@ async def test_the_next_server_is_tried(postgres: Postgres, url_of: UrlOf) -> No
         # On a busy machine the one that is there takes its time as well.
         assert await works(url_of(",".join(places), connect_timeout=5))
         assert await refusal(url_of(places[0], connect_timeout=1)) == "ConnectionRefusedError"
+
+
+async def test_a_connection_that_is_given_up_is_closed(postgres: Postgres, url_of: UrlOf) -> None:
+    """The server had let it in, and was not asked in time whose session it is."""
+
+    def but_the_first_statement() -> Callable[[bytes], bytes]:
+        return lambda sent: b"" if b"BEGIN" in sent else sent
+
+    def sessions() -> str:
+        named = "application_name = 'given_up'"
+        return postgres.sql(f"SELECT count(*) FROM pg_stat_activity WHERE {named}")
+
+    with TcpProxy(postgres.port, make_client_filter=but_the_first_statement) as link:
+        url = url_of(f"127.0.0.1:{link.port}", application_name="given_up", connect_timeout=5)
+        connecting = asyncio.create_task(
+            connect(read_database_url(url), seconds=PATIENCE_SECONDS, prepares=True)
+        )
+        await eventually(lambda: sessions() == "1")
+        with pytest.raises(DatabaseAwayError):
+            await connecting
+        await eventually(lambda: sessions() == "0")
 
 
 @pytest.mark.parametrize(
