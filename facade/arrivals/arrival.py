@@ -99,7 +99,7 @@ class Arrival(Protocol):
         """
 
     async def read(self, offset: int, count: int) -> memoryview:
-        """Return at most `count` bytes that have come; raise `OSError` as `read_nowait` does."""
+        """Return `count` bytes that have come; raise `OSError` as `read_nowait` does."""
 
 
 @define(eq=False)
@@ -289,11 +289,20 @@ class Progress:
         return piece
 
     async def read(self, offset: int, count: int) -> memoryview:
+        """Return bytes of the growing file, or of what is being written."""
+        if self.just_come is None:
+            return await self._read_file(offset, count)
+        piece = self.just_come.read(offset, count)
+        if piece is None:
+            before = self.just_come.count_before(offset, count)
+            piece = await self._read_file(offset, before)
+        if len(piece) == count:
+            return piece
+        rest = await self.read(offset + len(piece), count - len(piece))
+        return memoryview(bytes(piece) + rest)
+
+    async def _read_file(self, offset: int, count: int) -> memoryview:
         """Return bytes of the growing file. If they are unreadable, whoever fills it is told."""
-        if self.just_come is not None:
-            if (shown := self.just_come.read(offset, count)) is not None:
-                return shown
-            count = self.just_come.count_before(offset, count)
         try:
             piece = await self.file.read(offset, count)
         except OSError as error:

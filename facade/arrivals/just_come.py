@@ -5,9 +5,15 @@ back. It is whole checked pieces: what was given can be told from what is in the
 cannot be written, whoever goes on without the store has it to be hashed.
 """
 
+from typing import Final
+
 from attrs import define, field, frozen
 
 from facade.arrivals.gaps import ALIGNED_BYTES
+
+# Given so. A reader that is further ahead of what its stream has written than `NEAR_BYTES` would be
+# fetched for by another one.
+MOST_SHOWN_BYTES: Final = 128 * 1024
 
 
 @frozen(eq=False)
@@ -17,7 +23,7 @@ class JustCome:
     first: int
     end: int
     last: bytes = field(repr=False)  # chunk of it: when that is written, all of it is
-    _content: bytes = field(repr=False)  # of the span, and perhaps a part of the next piece
+    _content: bytes = field(repr=False)  # of the span, and perhaps more
 
     def run_end(self, come_to: int) -> int:
         """Return the end of what has come, if all before `come_to` has."""
@@ -56,6 +62,7 @@ class FirstPieces:
         self._end = end = first + len(chunk)
         content = chunk if len(self._chunks) == 1 else b"".join(self._chunks)
         begin = end - len(content)
+        end = min(end, begin + MOST_SHOWN_BYTES)
         if end < length:
             end -= end % ALIGNED_BYTES
         if end <= begin:

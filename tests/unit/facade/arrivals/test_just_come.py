@@ -7,14 +7,15 @@ import pytest
 
 from facade.arrivals.arrival import Progress
 from facade.arrivals.arrival_state import ArrivalMachine, ArrivalState
-from facade.arrivals.gaps import ALIGNED_BYTES
-from facade.arrivals.just_come import FirstPieces
+from facade.arrivals.gaps import ALIGNED_BYTES, NEAR_BYTES
+from facade.arrivals.just_come import MOST_SHOWN_BYTES, FirstPieces
 from facade.arrivals.want import Ends, Want
 from facade.store.ingest_file import OwnedIngest
-from facade.values.piece import WrongBytesError
+from facade.values.piece import PIECE_BYTES, WrongBytesError
 from shared.oci import RepositoryName
 
-LENGTH = 8 * ALIGNED_BYTES - 5
+PIECES = 16
+LENGTH = PIECES * ALIGNED_BYTES - 5
 CONTENT = random.Random(23).randbytes(LENGTH)  # noqa: S311 - any bytes will do
 HALF = ALIGNED_BYTES // 2
 
@@ -58,9 +59,10 @@ async def test_the_first_whole_pieces_are_read_before_they_are_written(arrives: 
 
 
 async def test_an_answer_with_the_whole_holds_its_last_piece_back(arrives: Progress) -> None:
-    """Also if all of it has come: nobody knows yet whether it is right."""
+    """Though all of it may have come: nobody knows yet whether it is right."""
     arrives.show(CONTENT, 0)
-    assert await arrives.sendable(Want.whole(LENGTH)) == LENGTH - ALIGNED_BYTES
+    whole = Want(0, PIECE_BYTES + ALIGNED_BYTES)
+    assert await arrives.sendable(whole) == ALIGNED_BYTES
 
 
 async def test_chunks_that_have_no_whole_piece_are_gathered(arrives: Progress) -> None:
@@ -74,11 +76,17 @@ async def test_chunks_that_have_no_whole_piece_are_gathered(arrives: Progress) -
     assert arrives.read_nowait(0, LENGTH) == CONTENT[:ALIGNED_BYTES]
 
 
+async def test_only_so_much_is_shown_as_no_other_stream_is_begun_for(arrives: Progress) -> None:
+    """Readers that are far ahead of what was written look as if nobody brought them anything."""
+    arrives.show(CONTENT, 0)
+    assert arrives.reached == MOST_SHOWN_BYTES <= NEAR_BYTES
+
+
 def test_the_end_of_a_blob_is_a_whole_piece() -> None:
     """Though it is shorter than others."""
     come = FirstPieces().take(CONTENT[-ALIGNED_BYTES + 5 :], LENGTH - ALIGNED_BYTES + 5, LENGTH)
     assert come is not None
-    assert (come.first, come.end) == (7 * ALIGNED_BYTES, LENGTH)
+    assert (come.first, come.end) == ((PIECES - 1) * ALIGNED_BYTES, LENGTH)
 
 
 @pytest.mark.parametrize("first", [1, HALF])
@@ -96,11 +104,10 @@ async def test_what_lies_before_and_behind_is_read_from_the_file(
     write(ingest, arrives, CONTENT[ends[2] : ends[3]], ends[2])
     arrives.show(CONTENT[ends[1] : ends[2]], ends[1])
     assert arrives.reached == ends[3]
-    at_once, waiting = b"", b""
-    while len(waiting) < ends[3]:
+    at_once = b""
+    while len(at_once) < ends[3]:
         at_once += arrives.read_nowait(len(at_once), ends[3] - len(at_once)) or b""
-        waiting += await arrives.read(len(waiting), ends[3] - len(waiting))
-    assert at_once[: ends[3]] == waiting == CONTENT[: ends[3]]
+    assert at_once == await arrives.read(0, ends[3]) == CONTENT[: ends[3]]
 
 
 async def test_a_reader_goes_on_in_the_file_once_it_is_written(
