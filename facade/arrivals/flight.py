@@ -43,14 +43,15 @@ from facade.arrivals.grace import GRACE_DEVICES, Grace
 from facade.arrivals.ingest_writer import IngestWriter
 from facade.arrivals.marked_ranges import MarkedRanges
 from facade.arrivals.stream_growth import GrowthTerms
-from facade.arrivals.taken_up import TakenUp
+from facade.arrivals.taken_up import NothingThere, TakenUp
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.errors import PullError
-from facade.loop.outcome import Failed
+from facade.loop.outcome import Failed, outcome_of
 from facade.loop.thread_work import (
     close_in_thread,
     finish,
     finish_in_thread,
+    in_store_thread,
     until_done,
 )
 from facade.registries.upstream import Upstream
@@ -116,7 +117,7 @@ class Flight:
 
     right: Right
     _connection: ApprovedConnection
-    _taken_up: TakenUp
+    _folder: TakenUp | NothingThere
     _store: BlobStore
     _rights: Rights
     _upstreams: Upstreams
@@ -140,11 +141,12 @@ class Flight:
     _devices: set[str] = field(factory=set, init=False)  # `GRACE_DEVICES` of those that joined
     _goes_on_to: float = field(default=math.inf, init=False)  # bytes, while nobody reads it
     _machine: ArrivalMachine = field(factory=ArrivalMachine, init=False)
-    _room: ClaimedRoom = field(init=False)
+    _taking_up: asyncio.Task[TakenUp | Failed | None] = field(init=False)  # of the folder
+    _room: ClaimedRoom = field(init=False)  # from `_have_folder` on
     _come_bytes: int = field(default=0, init=False)  # that the quota counts
     _early: EarlyReaders = field(init=False)
-    _ingest: OwnedIngest = field(init=False)
-    _told: ToldWants | None = field(init=False)  # None: the flight is over
+    _ingest: OwnedIngest = field(init=False)  # from `_have_folder` on
+    _told: ToldWants | None = field(default=None, init=False)  # None: not yet, or it is over
     _makes_way: bool = field(default=False, init=False)
     length: int | None = field(default=None, init=False)  # that the registry said
     _is_stopped: bool = field(default=False, init=False)  # nobody reads it, say
@@ -152,9 +154,7 @@ class Flight:
     _grace_timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Have what it was given, and claim no room yet."""
-        self._ingest, self._told = self._taken_up.ingest, self._taken_up.told
-        self._room = ClaimedRoom(self._store, self._ingest, self.key.access_key)
+        """Wait for nobody yet."""
         self._early = EarlyReaders(self.right, self._first)
 
     def take_off(self) -> None:
@@ -284,12 +284,15 @@ class Flight:
     async def _run(self) -> None:
         stopped = ArrivalEndedError("the flight was stopped")  # if nothing else ends it
         failure: Exception = stopped
+        take_up = partial(in_store_thread, self._folder.take_up)
+        self._taking_up = asyncio.create_task(outcome_of(take_up))
         try:
             async with self._upstreams.lease(self._connection) as leased:
                 upstream = leased.asked_by(self._device)
                 with upstream.verifying(self.key.kind, self.repository, self.key.digest):
                     async with self._answered(upstream) as answer:
                         self._note_answer(answer)
+                        await self._have_folder()
                         progress = await self._begin(answer)
                         await self._receive(answer, progress, upstream)
                 await self._prove(progress)
@@ -325,7 +328,7 @@ class Flight:
     @asynccontextmanager
     async def _answered(self, upstream: Upstream) -> AsyncIterator[Answer]:
         """Ask the registry for what is wanted first; give its answer."""
-        left = self._taken_up.left
+        left = self._folder.left
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._early.close)
             if left is None:
@@ -348,6 +351,16 @@ class Flight:
             raise ArrivesElsewhereError(here)
         # In the same step: of several that are answered at once, one goes on.
         self._machine.advance(ArrivalState.ARRIVING)
+
+    async def _have_folder(self) -> None:
+        """Go on once the folder is taken up; raise `NothingArrivesError` if it cannot be."""
+        taken_up = await asyncio.shield(self._taking_up)
+        if isinstance(taken_up, Failed):
+            raise taken_up.own()
+        if taken_up is None:
+            raise NothingArrivesError
+        self._ingest, self._told = taken_up.ingest, taken_up.told
+        self._room = ClaimedRoom(self._store, self._ingest, self.key.access_key)
 
     async def _make_room(self, answer: Answer) -> None:
         """Announce the blob, unless the answer alone proves the right to what is there already.
@@ -568,17 +581,20 @@ class Flight:
 
     async def _let_go(self, failure: Exception) -> None:
         """Let go of the file, unless it is stored."""
-        told, self._told = self._told, None
-        if told is not None:
-            close_in_thread(ToldWants.close, told)
+        await until_done(self._taking_up)
+        taken_up = self._taking_up.result()
+        if not isinstance(taken_up, TakenUp):
+            return
+        self._told, ingest = None, taken_up.ingest
+        close_in_thread(ToldWants.close, taken_up.told)
         if isinstance(failure, WrongBytesError):
-            await MarkedRanges(self.key.digest, self._ingest.folder).tell()
+            await MarkedRanges(self.key.digest, ingest.folder).tell()
         if self._machine.state is ArrivalState.KEPT:
             return
         at_store = isinstance(failure, UpstreamError) and failure.at_store  # a link, perhaps
         keep_partial = at_store or not isinstance(failure, _NOTHING_TO_KEEP)
         try:
-            await finish_in_thread(self._ingest.release if keep_partial else self._ingest.discard)
+            await finish_in_thread(ingest.release if keep_partial else ingest.discard)
         except OSError as error:  # readers have to be told of the end even if the disk fails
             _log.error("attempt not removed", digest=self.key.digest, reason=type(error).__name__)
 

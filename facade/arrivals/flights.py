@@ -30,7 +30,7 @@ from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
 from facade.arrivals.marked_ranges import MarkedRanges
 from facade.arrivals.stream_growth import GrowthTerms
-from facade.arrivals.taken_up import TakenUp
+from facade.arrivals.taken_up import NothingThere, TakenUp
 from facade.arrivals.want import Want
 from facade.loop.thread_work import in_store_thread, open_in_thread
 from facade.registries.payer import FREE, PaidDownload, PaysDownloads
@@ -38,6 +38,8 @@ from facade.registries.upstreams import Upstreams
 from facade.rights.right import Right
 from facade.rights.rights import Rights
 from facade.store.announcement import Announcement
+from facade.store.arriving_file import DATA
+from facade.store.beginnings import Beginning, is_begun
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.followed_ingest import FollowedIngest
 from facade.store.ingest_file import is_owned
@@ -260,16 +262,16 @@ class Flights:
         first: ByteRanges | None,
     ) -> Flight | None:
         """Return a new flight; None, with nothing paid, if another process has it."""
-        taken_up, begun = None, asyncio.Event()
+        found, begun = None, asyncio.Event()
         self._beginning[right] = begun
         try:
-            taken_up = await open_in_thread(self._take_up, _let_go, right)
+            found = await open_in_thread(self._begin_folder, _let_go, right)
         finally:
             del self._beginning[right]
             begun.set()
-            if taken_up is None:
+            if found is None:
                 paid.give_back()
-        if taken_up is None:
+        if found is None:
             return None
 
         def ended(flight: Flight) -> None:
@@ -279,7 +281,7 @@ class Flights:
         flight = self._flights[right] = Flight(
             right,
             connection,
-            taken_up,
+            found,
             self._store,
             self._rights,
             self._upstreams,
@@ -296,22 +298,28 @@ class Flights:
         flight.take_off()
         return flight
 
-    def _take_up(self, right: Right) -> TakenUp | None:
+    def _begin_folder(self, right: Right) -> TakenUp | NothingThere | None:
         """Become the one who brings a blob; None if somebody else is. Blocks.
 
         Raises `NothingArrivesError` if somebody has brought it since the store was looked into: the
         blob is in its place before its owner lets go of the folder.
         """
-        taken_up = TakenUp.acquire(self._store.layout.flight(right))
-        if taken_up is None:
+        layout = self._store.layout
+        beginning, folder = Beginning.take(layout.beginnings, right.name), layout.flight(right)
+        if beginning is None:
             return None
+        nothing = NothingThere(folder, beginning)
+        found: TakenUp | NothingThere | None = nothing
         try:
-            if self._rights.proven(right) and self._store.can_open(right.key.digest):
+            if (folder / DATA).exists():
+                found = TakenUp.acquire(folder)
+                nothing.let_go()
+            if found and self._rights.proven(right) and self._store.can_open(right.key.digest):
                 raise NothingArrivesError
         except BaseException:
-            taken_up.let_go()
+            _let_go(found)
             raise
-        return taken_up
+        return found
 
     def _arrives_here(self, flight: Flight) -> Right | None:
         """Return through which other repository this process brings the blob of a flight.
@@ -362,12 +370,24 @@ class Flights:
         folder = self._store.layout.flight(right)
         async with asyncio.timeout(BEGIN_SECONDS):
             while True:
-                ingest = await open_in_thread(_open_followed, _close_followed, folder)
+                ingest = await open_in_thread(self._open_followed, _close_followed, right)
                 if ingest is not None:
                     digest = right.key.digest
                     marked = MarkedRanges(digest, folder)
                     return FollowedArrival(ingest, self._store.layout.blob(digest), marked)
                 await asyncio.sleep(POLL_SECONDS)
+
+    def _open_followed(self, right: Right) -> FollowedIngest | None:
+        """Open what another process brings; None until that is announced. Blocks.
+
+        Raises `NothingArrivesError` if its owner is done, or died before it began.
+        """
+        folder = self._store.layout.flight(right)
+        is_beginning = is_begun(self._store.layout.beginnings, right.name)
+        ingest = FollowedIngest.open(folder)
+        if ingest is None and not is_beginning and not is_owned(folder):
+            raise NothingArrivesError
+        return ingest
 
     def _forget(self, flight: Flight) -> None:
         if self._flights.get(flight.right) is flight:
@@ -379,20 +399,9 @@ def _arrives(folder: Path) -> bool:
     return Announcement.read(folder) is not None and is_owned(folder)
 
 
-def _let_go(taken_up: TakenUp | None) -> None:
-    if taken_up is not None:
-        taken_up.let_go()
-
-
-def _open_followed(folder: Path) -> FollowedIngest | None:
-    """Open what another process brings; None until that is announced. Blocks.
-
-    Raises `NothingArrivesError` if its owner is done, or died before it began.
-    """
-    ingest = FollowedIngest.open(folder)
-    if ingest is None and not is_owned(folder):
-        raise NothingArrivesError
-    return ingest
+def _let_go(found: TakenUp | NothingThere | None) -> None:
+    if found is not None:
+        found.let_go()
 
 
 def _close_followed(ingest: FollowedIngest | None) -> None:

@@ -1,7 +1,7 @@
 """An arriving blob's folder, as whoever brings the blob takes it up.
 
-All that has to be found out there before the registry is asked is found out in one hop to a thread,
-because a device waits for the first byte.
+If nothing is there, the registry is asked at once, and the folder is made meanwhile. If something
+is there, that has to be known before: it says what is asked for.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Self
 from attrs import frozen
 
 from facade.arrivals.first_answer import Left
+from facade.store.beginnings import Beginning
 from facade.store.ingest_file import OwnedIngest
 from facade.store.wanted_spans import ToldWants
 from facade.values.coverage import Coverage
@@ -38,10 +39,41 @@ class TakenUp:
             ingest.release()
             raise
 
+    def take_up(self) -> "TakenUp":
+        """Return it: it is taken up."""
+        return self
+
     def let_go(self) -> None:
         """Leave the file as it is. Blocks."""
         self.told.close()
         self.ingest.release()
+
+
+@frozen
+class NothingThere:
+    """The folder of a blob of which nothing is there, and that nobody else begins to bring."""
+
+    _folder: Path
+    _beginning: Beginning
+    left: None = None
+
+    def take_up(self) -> TakenUp | None:
+        """Make the folder and own it; None if somebody else does, after all.
+
+        Blocks; raises `OSError`. To be called once, in place of `let_go`.
+        """
+        try:
+            taken_up = TakenUp.acquire(self._folder)
+        finally:
+            self._beginning.let_go()
+        if taken_up is not None and taken_up.left is not None:  # by an earlier version, meanwhile
+            taken_up.let_go()
+            return None
+        return taken_up
+
+    def let_go(self) -> None:
+        """Make nothing."""
+        self._beginning.let_go()
 
 
 def _what_is_left(ingest: OwnedIngest) -> Left | None:

@@ -40,6 +40,11 @@ def lock_span_shared(descriptor: int, first: int, count: int) -> bool:
     return _set(descriptor, fcntl.F_RDLCK, (os.SEEK_SET, first, count, 0))
 
 
+def lock_span_exclusively(descriptor: int, first: int, count: int) -> bool:
+    """Take the lock of some bytes; False if somebody else holds it or a share of it."""
+    return _set(descriptor, fcntl.F_WRLCK, (os.SEEK_SET, first, count, 0))
+
+
 def keep_span(descriptor: int, first: int, count: int) -> None:
     """Let go of the locks of all other bytes."""
     if first:

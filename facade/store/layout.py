@@ -10,6 +10,7 @@ quarantine/                            what rotted, for a person to look at
 index.sqlite3                          who may read what, and what was used when
 <bytes>.quota.lock                     shared by the processes that may keep so many bytes
 granted                                a total: all bytes that were ever granted to arrivals
+beginnings                             empty: with locks on what somebody begins to bring
 *.lock                                 held by whoever makes room, scrubs, or opens the index
 """
 
@@ -88,6 +89,11 @@ class Layout:
     def granted(self) -> Path:
         """What was granted to arrivals so far. Written by whoever makes room."""
         return self.root / "granted"
+
+    @property
+    def beginnings(self) -> Path:
+        """Locked by whoever begins to bring a blob, until its folder is."""
+        return self.root / "beginnings"
 
     @property
     def scrub_lock(self) -> Path:

@@ -13,6 +13,7 @@ from facade.arrivals.flight import NothingArrivesError
 from facade.loop.thread_work import in_index_thread
 from facade.registries.payer import FREE
 from facade.rights.right import FlightKey, Right
+from facade.store.beginnings import Beginning
 from facade.store.file_lock import lock_exclusively
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind, RepositoryName
@@ -23,6 +24,7 @@ from tests.support.simulators.behaviour import Answers, Holds, Honest, Stalls
 REPOSITORY, SECOND = "team/app", "team/second"
 SOME_REPOSITORY = RepositoryName.parse(REPOSITORY)
 BLOB = Content("blob", Kind.BLOB, bytes(range(256)) * (2 * PIECE_BYTES // 256))
+SMALL = Content("small", Kind.BLOB, b"small")
 MANIFEST = Content("manifest", Kind.MANIFEST, b'{"layers":[]}')
 
 
@@ -226,3 +228,35 @@ async def test_a_length_that_is_not_the_stored_one_claims_nothing(world: World) 
     await eventually(lambda: world.is_stored(BLOB))
     assert await process.pull(host, SECOND, BLOB, None) is None
     assert not world.has_right(host, SECOND, BLOB)
+
+
+async def test_who_finds_that_another_begins_waits_and_then_brings_it_itself(world: World) -> None:
+    """It was a process that has died before there was a folder."""
+    host, process = world.hosts["g"], world.processes[0]
+    host.serve(BLOB, REPOSITORY, Honest(), None)
+    right = Right(FlightKey(host.connection.access_key, Kind.BLOB, BLOB.digest), SOME_REPOSITORY)
+    beginning = Beginning.take(world.layout.beginnings, right.name)
+    assert beginning is not None
+    pull = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(pull), 0.2)
+    assert not host.simulator.pulls
+    beginning.let_go()
+    assert await pull == BLOB.content
+    assert len(host.simulator.pulls) == 1
+
+
+async def test_a_blob_whose_folder_cannot_be_made_is_passed_on(world: World) -> None:
+    """The registry has been asked by then, and is asked once more."""
+    host, process = world.hosts["g"], world.processes[0]
+    host.serve(BLOB, REPOSITORY, Honest(), None)
+    host.serve(SMALL, REPOSITORY, Honest(), None)
+    assert await process.pull(host, REPOSITORY, SMALL, None) == SMALL.content
+    host.simulator.requests.clear()
+    folder = world.partial(host, BLOB, REPOSITORY).parent
+    folder.touch()  # a file in its place
+    assert await process.pull(host, REPOSITORY, BLOB, None) == BLOB.content
+    assert len(host.simulator.pulls) == 2
+    folder.unlink()
+    assert await process.pull(host, REPOSITORY, BLOB, None) == BLOB.content
+    await eventually(lambda: world.is_stored(BLOB))
