@@ -67,7 +67,7 @@ Of a fact that two metrics tell of, the first is the one for alerts and dashboar
 | take | instead of | |
 |---|---|---|
 | `facade_pulls_total` | `facade_answers_total` | which counts every request by its status, also what is no pull (`kind="none"`) |
-| `facade_pulls_total{{source="memory"}}` | `facade_answers_at_once_total` | which counts those of them that went around the parser |
+| `facade_pulls_total` with `source` `memory`, `store` | `facade_answers_at_once_total` | which counts those of them that went around the parser |
 | `facade_refused_total` with `unidentified`, `certificate`, `revoked` | `facade_devices_refused_total` | the same requests, by the same reasons |
 | `facade_refused_total{{reason="allowance"}}` | `facade_not_asked_total` with `device_bytes`, `device_downloads`, `device_misses`, `device_requests`, `device_tokens` | which says what the device had too much of |
 | `facade_certificate_expiry_timestamp_seconds{{which="server"}}` | `facade_server_certificate_expiry_timestamp_seconds`, `facade_server_certificate_expires_in_seconds` | |
