@@ -4,6 +4,9 @@ import asyncio
 import random
 from typing import Final
 
+from attrs import define
+
+from facade.registries.spender import SpendsNothing
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind
 from tests.faults.stored_world import Content, World
@@ -24,6 +27,17 @@ MIXTURES: Final[dict[str, list[Asked]]] = {
     "a footer, two bytes, then all": [(LENGTH - 99, LENGTH), (0, 2), None],
     "backwards": [*reversed(WORKERS), None],
 }
+
+
+@define
+class Account(SpendsNothing):
+    """What somebody spent: bytes of bodies that were read, wherever they came from."""
+
+    spent: int = 0
+
+    def spend_bytes(self, count: int) -> None:
+        """Count bytes of a body."""
+        self.spent += count
 
 
 def serve(world: World, get: Behaviour) -> None:

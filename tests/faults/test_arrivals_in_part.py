@@ -8,19 +8,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from attrs import define
 
 from facade.arrivals.span_download import SpanDownload
 from facade.content.source import Blob, PullInProgress
 from facade.registries.payer import FREE
-from facade.registries.spender import SpendsNothing, spending
+from facade.registries.spender import spending
 from facade.store.ingest_file import OwnedIngest
 from facade.store.partials import ABANDONED_SECONDS, Partials
 from facade.values.byte_range import Span
 from facade.values.piece import PIECE_BYTES
 from facade.values.pull_path import Pull
 from shared.oci import RepositoryName
-from tests.faults.mixtures import BLOB, LENGTH, REPOSITORY, bought, pulled, serve
+from tests.faults.mixtures import BLOB, LENGTH, REPOSITORY, Account, bought, pulled, serve
 from tests.faults.stored_files import come
 from tests.faults.stored_world import Process, World
 from tests.support.eventually import eventually
@@ -52,17 +51,6 @@ async def begun(world: World, process: Process) -> asyncio.Task[bytes | None]:
     partial = world.partial(host, BLOB, REPOSITORY)
     await eventually(lambda: come(partial, LENGTH).count > PIECE_BYTES)
     return whole
-
-
-@define
-class Account(SpendsNothing):
-    """What somebody spent."""
-
-    spent: int = 0
-
-    def spend_bytes(self, count: int) -> None:
-        """Count bytes of a body."""
-        self.spent += count
 
 
 def pull_paid_by(
