@@ -200,7 +200,8 @@ async def test_the_bandwidth_is_of_all_streams_of_a_blob_together(
         *(device.get(path, Range=f"bytes={first}-{end - 1}") for first, end in spans)
     )
     assert [answer.body for answer in answers] == [content[first:end] for first, end in spans]
-    assert len({each.header("Range") for each in upstream.pulls}) == WORKERS
+    # Once nothing has come for 2 s it is also asked how long the whole is.
+    assert len({each.header("Range") for each in upstream.pulls} - {None}) == WORKERS
     received = sum(len(answer.body) for answer in answers)
     # However long it took on this machine: no more than its rate had let through by then.
     assert received <= BANDWIDTH * (time.monotonic() - began + BURST_SECONDS)
