@@ -95,9 +95,9 @@ class DeviceStream:
                 self._has_ended = True
         return self._chunk_left
 
-    async def end(self) -> End:
+    async def end(self, seconds: float = END_SECONDS) -> End:
         """Read to the end, however it ends."""
-        async with asyncio.timeout(END_SECONDS):
+        async with asyncio.timeout(seconds):
             try:
                 while not self.is_whole:
                     await self.take(READ_BYTES)

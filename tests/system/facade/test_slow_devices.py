@@ -22,6 +22,7 @@ from tests.support.memory import MIB, Memory
 from tests.support.statement_writer import StatementWriter
 
 SIZE = 256 * MIB  # many times what buffers between a registry and a device can hold
+SECONDS = 300.0  # to read that, on a loaded machine
 STOPPED = 50
 RECEIVE_BUFFER = 32 * 1024
 KEPT_UP = 8 * MIB  # behind it a device that reads as fast as it can is given large pieces
@@ -117,6 +118,6 @@ async def test_fifty_stopped_devices_cost_little(
 
 async def _pull(facade: Facade, issued: IssuedCertificate, blob: BigBlob) -> End:
     async with device_stream(facade.port, facade.device(issued).tls(), blob.path) as stream:
-        end = await stream.end()
+        end = await stream.end(SECONDS)
         assert stream.digest == blob.digest
         return end
