@@ -403,7 +403,7 @@ class Flight:
     async def _begin(self, answer: Answer) -> Progress:
         """Make room and let readers in, because upstream has said that they may read.
 
-        What comes first is received meanwhile.
+        What comes first is received meanwhile, unless it is surely in vain.
         """
         self._come_bytes = answer.left_bytes
         progress = Progress(
@@ -414,7 +414,7 @@ class Flight:
             answer.come,
             MarkedRanges(self.key.digest, self._ingest.folder),
         )
-        if answer.span is not None:
+        if answer.span is not None and self._store.may_hold(answer.length or 0):
             answer.span.receive_first(progress.show)
         try:
             await self._make_room(answer)

@@ -240,6 +240,10 @@ class BlobStore:
             raise
         self.catalogue.found(digest, length)
 
+    def may_hold(self, length: int) -> bool:
+        """Tell whether so many bytes fit into an empty store. That they do is for `admit` to say."""
+        return self._room.may_hold(length)
+
     async def admit(
         self,
         whole: int,

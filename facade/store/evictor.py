@@ -98,6 +98,10 @@ class Evictor:
     def _eviction_of_stored_blobs(self) -> Eviction:
         return Eviction(self._layout, self._catalogue, self._metrics)
 
+    def may_hold(self, length: int) -> bool:
+        """Tell whether so many bytes fit into an empty store."""
+        return length <= self._max_bytes
+
     def admit(self, whole: int, first: int, claim: Callable[[int], None], asker: Asker) -> None:
         """Claim room for what begins to arrive. Nothing is evicted yet.
 

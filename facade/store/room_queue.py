@@ -83,6 +83,10 @@ class RoomQueue:
 
         await self.as_only_one(admit)
 
+    def may_hold(self, length: int) -> bool:
+        """Tell what `Evictor.may_hold` tells, at once."""
+        return self._evictor.may_hold(length)
+
     async def make_room(self, wanted: Wanted, claim: Callable[[int], None], asker: Asker) -> None:
         """Evict until `wanted.least` bytes more fit. Claim them, and the rest if it is free.
 
