@@ -54,11 +54,11 @@ async def relay(
     `Delivery` says is true.
     """
     delivery = Delivery(cast(DeviceConnection, request.protocol), on_given)
-    piece: Piece | None = await anext(pieces, None)
+    first = [await anext(pieces, None)]  # taken out: this frame stays while the device reads
     with delivery.watched(window_seconds):
         writer = cast(StreamWriter, await response.prepare(request))
         frame = partial(writer.write, drain=False)
-        await delivery.give(pieces, piece, frame, is_framed=response.chunked)
+        await delivery.give(pieces, first.pop(), frame, is_framed=response.chunked)
         await response.write_eof()
 
 

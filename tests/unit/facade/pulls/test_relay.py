@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from facade.devices.tls import server_context
 from facade.metrics.device_metrics import DeviceMetrics
 from facade.pulls.relay import relay
 from facade.values.device_identity import IdentityRule
-from facade.values.piece import WrongBytesError
+from facade.values.piece import Piece, WrongBytesError
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.setting_types import ListenAddress
 from shared.upstream.errors import BrokenBodyError, UpstreamError
@@ -38,7 +39,7 @@ SMALL_RECEIVE_BUFFER = 32 * 1024
 class Relayed:
     """A server that relays pieces to whoever asks, and what became of it."""
 
-    pieces: Callable[[], AsyncIterator[bytes]]
+    pieces: Callable[[], AsyncIterator[Piece]]
     length: int
     window_seconds: float = 60.0
     refused: list[Exception] = field(factory=list)  # before anything was sent
@@ -284,3 +285,22 @@ async def test_a_device_that_leaves_ends_its_pull(serve: Serve, device_tls: ssl.
     async with asyncio.timeout(PATIENCE_SECONDS):
         await is_closed.wait()
     assert len(relayed.aborted) == 1
+
+
+async def test_no_piece_is_kept_once_it_was_given(serve: Serve, device_tls: ssl.SSLContext) -> None:
+    """Neither the first one nor a later one: a device may take hours for the rest."""
+    kept: list[int] = []
+
+    async def pieces() -> AsyncIterator[memoryview]:
+        given: list[weakref.ref[memoryview]] = []
+        for _ in range(4):
+            kept.append(sum(each() is not None for each in given))
+            piece = memoryview(PIECE)
+            given.append(weakref.ref(piece))
+            yield piece
+            del piece
+
+    relayed = await serve(Relayed(pieces, 4 * len(PIECE)))
+    async with device_stream(relayed.port, device_tls, "/") as stream:
+        assert await stream.end() is End.WHOLE
+    assert kept == [0, 0, 0, 0]
