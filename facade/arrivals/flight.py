@@ -240,12 +240,15 @@ class Flight:
             self._task.cancel()
 
     async def _leave_early(self, early: EarlyReader) -> None:
-        """Want it no more; ask for it no more if nobody has begun to bring it."""
+        """Want it no more; ask for it no more if nobody has begun to bring it.
+
+        It may leave when it may read, and before anybody has noted what it wants.
+        """
         progress = self._begun
-        if progress is None:
-            await self._early.remove(early)
-        elif early.want is not None:
+        if progress is not None and early.want is not None:
             progress.leave(early.want)
+        else:
+            await self._early.remove(early)
 
     def _last_one_left(self) -> None:
         progress = self._begun

@@ -88,6 +88,26 @@ async def test_one_device_that_leaves_early_ends_it(
     assert CAME - PIECE_BYTES <= await came(process, key) <= CAME
 
 
+async def test_who_leaves_when_it_is_let_in_wants_nothing_more(machine: Machine) -> None:
+    """Before anybody has noted what it wants: else all would be fetched for it while one stays."""
+    holds = Holds(CAME)
+    key, process = right_to(machine.registry.blob(LONG, get=holds)), machine.process()
+
+    async def glance() -> None:
+        async with process.flights.join(CONNECTION, key, FREE, "two", None):
+            pass
+
+    glancing = asyncio.create_task(glance())
+    async with process.flights.join(CONNECTION, key, FREE, "one", ByteRanges(((0, 0),))) as arrival:
+        await glancing
+        await eventually(lambda: arrival.reached > 0)
+        begun = process.flights._flights[key]._begun  # noqa: SLF001 - nothing else tells
+        assert begun is not None
+        assert begun.wants  # what the one who stays came for
+        assert not any(each.is_all for each in begun.wants)
+    holds.gate.set()
+
+
 async def test_two_devices_have_it_go_on(machine: Machine) -> None:
     """A third one asks soon, perhaps."""
     holds = Holds(CAME)
