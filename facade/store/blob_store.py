@@ -241,7 +241,7 @@ class BlobStore:
         self.catalogue.found(digest, length)
 
     def may_hold(self, length: int) -> bool:
-        """Tell whether so many bytes fit into an empty store. That they do is for `admit` to say."""
+        """Tell whether so many bytes fit into an empty store; whether they do now, `admit` says."""
         return self._room.may_hold(length)
 
     async def admit(
