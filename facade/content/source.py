@@ -42,6 +42,10 @@ class PiecesAtHand(PiecesNowait, Protocol):
     def left(self) -> int:
         """Bytes that were not given yet."""
 
+    @property
+    def is_next_last(self) -> bool:
+        """Whether the piece that is there is all that is left."""
+
     def close(self) -> None:
         """Let go of the blob. To be called once."""
 

@@ -50,6 +50,14 @@ class StoredPieces:
         """Bytes that were not given yet."""
         return self._end - self._offset
 
+    @property
+    def is_next_last(self) -> bool:
+        """Whether the first piece was read, and is everything.
+
+        It may be as short as what another device asked for: readers share what they read.
+        """
+        return self._first is not None and len(self._first) == self.left
+
     def close(self) -> None:
         """Close the blob."""
         self._blob.close()

@@ -92,7 +92,7 @@ class AnswersAtOnce:
             return None
         record.source = PullSource.STORE
         head = known.answer_head(OCTET_STREAM, pieces.left, record.request_id)
-        if pieces.left <= SMALL_BYTES:
+        if pieces.left <= SMALL_BYTES and pieces.is_next_last:
             content = bytes(pieces.next_nowait() or b"")
             pieces.close()
             return self._whole(record, known, head, content)

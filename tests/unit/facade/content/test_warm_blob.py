@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from facade.content.piece_size import SMALL_BYTES, PieceSize
+from facade.content.piece_size import SMALL_BYTES, PieceSize, nobody_says
 from facade.content.source import Blob, BlobPart
 from facade.content.warm_blob import RottenContentError, StoredPieces, WarmBlob
 from facade.store.blob_store import BlobStore
@@ -78,6 +78,29 @@ async def test_a_beginning_that_the_kernel_takes_whole_is_read_once(store: BlobS
         file.write(bytes(len(CONTENT)))
     assert await anext(pieces) == CONTENT
     blob.close()
+
+
+async def test_a_beginning_that_another_reader_shared_may_not_be_all(store: BlobStore) -> None:
+    """Of a small blob, too: what looked like all of it was the one byte that others asked for."""
+    content = CONTENT[: SMALL_BYTES // 2]
+    digest = await keep(store, content)
+    readers = [await store.open_blob(digest) for _ in range(3)]
+    lonely, second, third = (each for each in readers if each is not None)
+    assert bytes(await second.read(0, 1)) == content[:1]
+    pieces = StoredPieces.at_hand(store, third, nobody_says)
+    assert pieces is not None
+    assert not pieces.is_next_last
+    assert b"".join(iter(pieces.next_nowait, None)) == content
+    assert not pieces.left
+    for each in (lonely, second, pieces):
+        each.close()
+    alone = await store.open_blob(digest)
+    assert alone is not None
+    whole = StoredPieces.at_hand(store, alone, nobody_says)
+    assert whole is not None
+    assert whole.is_next_last
+    assert whole.next_nowait() == content
+    whole.close()
 
 
 async def test_a_rotten_span_is_brought_again_and_of_later_ones_one_piece_is_looked_at(

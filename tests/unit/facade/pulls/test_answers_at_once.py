@@ -1,16 +1,17 @@
 """An answer at once is given where every decision is for it now, and else left to the parser."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from attrs import field, frozen
+from attrs import define, evolve, field, frozen
 from typing_extensions import override
 
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest
+from facade.content.piece_size import RoomNow
 from facade.content.streamed_content import StreamedContent
 from facade.devices.device_connection import DeviceConnection
 from facade.metrics.metrics import FacadeMetrics
@@ -22,6 +23,7 @@ from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import RequestLog
 from facade.registries.connection_work import ConnectionWork
 from facade.values.authorized_pull import AuthorizedPull
+from facade.values.piece import Piece
 from facade.values.pull_path import Pull, parse_request
 from shared.oci import OCI_MANIFEST, Digest
 from shared.statement import DeviceRevocation
@@ -34,6 +36,7 @@ PER_SECOND = 1
 CONTENT = b'{"schemaVersion":2}'
 PATH = f"/v2/{HOST}/team/app/manifests/{Digest.of(CONTENT)}".encode()
 GET, HEAD = request_bytes(PATH), request_bytes(PATH, method="HEAD")
+BLOB = request_bytes(PATH.replace(b"manifests", b"blobs"))
 
 
 @frozen
@@ -85,7 +88,7 @@ async def scene() -> Scene:
         RememberedRequests(),
     )
     content = AtHand(FarRanges(enabled=False))
-    for head in (GET, HEAD):
+    for head in (GET, HEAD, BLOB):
         request = parsed_request(head, asyncio.get_running_loop())
         assert request is not None
         pull = parse_request(request.method, request.raw_path)
@@ -215,6 +218,55 @@ async def test_a_device_whose_turns_are_taken_is_left(scene: Scene) -> None:
         assert scene.answers(others, GET) is not None
     assert scene.answers(ours, GET) is not None
     assert scene.slots.is_free("press-7")  # it took none
+
+
+@define
+class ShortFirst:
+    """A small blob whose first piece is what another device asked for."""
+
+    left: int = 100
+    is_next_last: bool = False
+    closed: int = field(default=0, init=False)
+
+    def __aiter__(self) -> AsyncIterator[Piece]:
+        """Return the pieces."""
+        return self
+
+    async def __anext__(self) -> Piece:
+        """Fail: nobody takes any."""
+        raise AssertionError
+
+    def next_nowait(self) -> Piece | None:
+        """Return one byte."""
+        self.left -= 1
+        return b"."
+
+    def close(self) -> None:
+        """Count it."""
+        self.closed += 1
+
+
+@frozen
+class BlobAtHand(AtHand):
+    """Content that has a blob, too."""
+
+    pieces: ShortFirst = field(factory=ShortFirst)
+
+    @override
+    def blob_nowait(  # type: ignore[override] # the other never has any
+        self, asked: AuthorizedPull, room_now: RoomNow
+    ) -> ShortFirst:
+        return self.pieces
+
+
+async def test_a_first_piece_is_no_whole_answer(scene: Scene) -> None:
+    """It was given as one, behind a head that promised more. This device has gone."""
+    content = BlobAtHand(FarRanges(enabled=False))
+    answers = evolve(scene.answers, content=content)
+    scene.door.approve()
+    assert answers(scene.door.connection(), BLOB) == b""
+    assert content.pieces.closed == 1
+    assert scene.slots.is_free("press-7")
 
 
 def id_of(answer: bytes) -> bytes:

@@ -25,6 +25,7 @@ class Pieces:
     """Pieces of which none comes any more, and how often they were closed."""
 
     left: int = 1
+    is_next_last: bool = False
     closed: int = field(default=0, init=False)
 
     def __aiter__(self) -> AsyncIterator[Piece]:
