@@ -14,6 +14,7 @@ from attrs import define, field
 
 # 64 devices that keep up are up to 16 MiB apart (docs/decisions/pulls.md).
 RECENT_BYTES: Final = 16 * 1024 * 1024
+RECENT_PIECES: Final = 512  # of the smallest that is checked; of tiny ones the objects count, too
 
 
 @define(eq=False)
@@ -21,15 +22,15 @@ class RecentReads:
     """The bound on what the readers of all blobs share. For one event loop."""
 
     _max_bytes: int = RECENT_BYTES
-    # Each with its offset and its length.
+    # Each with its offset, and the bytes that it keeps in memory.
     _kept: "deque[tuple[BlobReaders, int, int]]" = field(factory=deque, init=False)
     _kept_bytes: int = field(default=0, init=False)
 
     def keep(self, readers: "BlobReaders", offset: int, count: int) -> None:
-        """Count a piece that is kept, and let go of the oldest ones beyond the bound."""
+        """Count a piece that keeps so many bytes; let go of the oldest ones beyond the bounds."""
         self._kept.append((readers, offset, count))
         self._kept_bytes += count
-        while self._kept_bytes > self._max_bytes:
+        while self._kept_bytes > self._max_bytes or len(self._kept) > RECENT_PIECES:
             oldest, dropped, freed = self._kept.popleft()
             self._kept_bytes -= freed
             oldest.drop(dropped)
@@ -61,7 +62,8 @@ class BlobReaders:
     def share(self, offset: int, piece: memoryview) -> None:
         """Keep a piece for the others, if there are any. Nobody may change it any more."""
         if self._count > 1:
-            self._recent.keep(self, offset, len(piece))
+            read = memoryview(piece.obj).nbytes  # all that was read with it stays in memory with it
+            self._recent.keep(self, offset, read)
             self._pieces[offset] = piece.toreadonly()
 
     def drop(self, offset: int) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.store.shared_pieces import BlobReaders, RecentReads
+from facade.store.shared_pieces import RECENT_PIECES, BlobReaders, RecentReads
 
 
 def readers(count: int, recent: RecentReads | None = None) -> BlobReaders:
@@ -54,6 +54,24 @@ def test_what_nobody_reads_any_more_is_let_go() -> None:
     together.leave()
     together.join()
     assert read(together, 0) is None
+
+
+def test_a_small_part_of_what_was_read_counts_as_all_of_it() -> None:
+    """It keeps all of it: ranges of one byte each would keep a whole blob in memory."""
+    together = readers(2, RecentReads(25))
+    for offset in (0, 10, 20):
+        together.share(offset, memoryview(bytearray(10))[3:4])
+    assert [read(together, offset) for offset in (0, 10, 20)] == [None, b"\0", b"\0"]
+
+
+def test_tiny_pieces_are_bounded_by_their_number() -> None:
+    """Each is an object: blobs of two bytes, which many images have, would be millions of them."""
+    recent = RecentReads()
+    groups = [readers(2, recent) for _ in range(RECENT_PIECES + 3)]
+    for group in groups:
+        group.share(0, memoryview(b"{}"))
+    assert [read(group, 0) for group in groups].count(None) == 3
+    assert [read(group, 0) for group in groups[:3]] == [None] * 3
 
 
 @given(
