@@ -320,8 +320,7 @@ class DeviceConnection(BaseProtocol):
         if incoming is None:
             if self._stage is not Stage.AWAITING:
                 self._advance(Stage.AWAITING)
-                if isinstance(self._whole_transport, DeviceTransport):
-                    self._whole_transport.end_answer()
+                self._send_end()
             return
         if self._stage is not Stage.ANSWERING:
             self._advance(Stage.ANSWERING)
@@ -420,7 +419,13 @@ class DeviceConnection(BaseProtocol):
         self.awaited_since = self._event_loop.time()
         self._idle_until = self.awaited_since + self._rules.keep_alive_seconds
         transport.write(answer)
+        self._send_end()
         return True
+
+    def _send_end(self) -> None:
+        """Keep no end of an answer back: nothing follows until the device asks for more."""
+        if isinstance(self._whole_transport, DeviceTransport):
+            self._whole_transport.end_answer()
 
     def _go_on_with(self, answer: "BegunAnswer") -> None:
         """Give the rest of an answer in a task."""

@@ -1,4 +1,4 @@
-"""What manifests' requests ask for, remembered by the exact bytes of their heads.
+"""What requests of manifests and whole blobs ask for, remembered by the exact bytes of their heads.
 
 There is one HTTP parser, aiohttp's. If it parses a head that stands alone on its connection, it
 would make the same of the same bytes again: neither the device nor the time matters. A request is

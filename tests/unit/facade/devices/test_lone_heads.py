@@ -4,6 +4,7 @@ Real TLS; each `send` is a record of its own, which the connection is given as o
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +21,7 @@ from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_connection import DeviceConnection
 from facade.devices.device_listener import DeviceListener, listening_socket
 from facade.devices.device_server import DeviceServer
+from facade.devices.device_transport import RECORD_BYTES
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import LiveConnections
 from facade.devices.pulls_under_way import DrainStage
@@ -243,6 +245,22 @@ async def test_while_an_answer_waits_to_be_sent_a_head_is_not_shown(
         assert scene.shown == [OTHER]
         assert (await connection.answer()).body == large
         assert (await connection.answer()).body == b"/known"
+
+
+async def test_the_end_of_an_answer_at_once_is_not_kept_back(
+    serve: Serve, device_tls: ssl.SSLContext
+) -> None:
+    """It leaves in the turn of the loop in which it is given, as any other answer's does."""
+    scene = await serve()
+    scene.answers[OTHER] = at_once(bytes(RECORD_BYTES + 1))  # not one packet
+    async with connected(scene, device_tls) as connection:
+        assert (await asked(connection, KNOWN)).body == b"at once"
+        (made,) = scene.devices.connections
+        assert made.transport is not None
+        accepted: socket.socket = made.transport.get_extra_info("socket")
+        made.data_received(OTHER)
+        assert not accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK)
+        assert len((await connection.answer()).body) == RECORD_BYTES + 1
 
 
 async def test_an_old_connections_last_answer_says_so(
