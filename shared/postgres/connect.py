@@ -207,7 +207,11 @@ class _Connecting:
             max_cacheable_statement_size=0,  # of any length
             connection_class=Connection,
         )
-        connection.watch(parameters.keepalive)
+        try:
+            connection.watch(parameters.keepalive)
+        except BaseException:  # a kernel may not know all of it
+            connection.terminate()
+            raise
         return connection
 
     async def _password(self, user: str) -> str | None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
 from deploy.dev.postgres import Postgres
 from shared.postgres.connect import DatabaseAwayError, connect
-from shared.postgres.database_url import read_database_url
+from shared.postgres.connection_parameters import Keepalive
+from shared.postgres.database_url import MAX_KEEPALIVE_SECONDS, read_database_url
 from shared.postgres.link import Connection
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.postgres_front import SOCKET_NAME, PostgresFront
@@ -338,6 +340,20 @@ async def test_a_connection_that_is_given_up_is_closed(postgres: Postgres, url_o
         with pytest.raises(DatabaseAwayError):
             await connecting
         await eventually(lambda: sessions() == "0")
+
+
+async def test_a_connection_that_cannot_be_watched_is_closed(
+    postgres: Postgres, url_of: UrlOf
+) -> None:
+    """A kernel that does not know an option refuses it after the login."""
+    url = read_database_url(
+        url_of(f"127.0.0.1:{postgres.port}", application_name="not_watched", connect_timeout=5)
+    )
+    too_long = evolve(url, keepalive=Keepalive(idle_seconds=MAX_KEEPALIVE_SECONDS + 1))
+    with pytest.raises(DatabaseAwayError):
+        await connect(too_long, seconds=SECONDS)
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'not_watched'"
+    await eventually(lambda: postgres.sql(count) == "0")
 
 
 @pytest.mark.parametrize(
