@@ -43,30 +43,46 @@ class JustCome:
 
 @define(eq=False)
 class FirstPieces:
-    """Gathers the first chunks of one stream until they have a whole piece."""
+    """Gathers the first chunks of a blob until they have a whole piece."""
 
-    _chunks: list[bytes] = field(factory=list, init=False)
-    _end: int | None = field(default=None, init=False)  # of the chunks; None: nothing has come
+    _first: int = field(default=0, init=False)
+    _gathered: bytes = field(default=b"", init=False, repr=False)  # from there on
     _is_whole: bool = field(default=False, init=False)
 
     def take(self, chunk: bytes, first: int, length: int) -> JustCome | None:
         """Take a chunk; return the whole pieces when there are some, once. `length`: of the blob.
 
-        What is not the next chunk is passed over: it was taken already, or another stream's.
+        What is not the next chunk is passed over: it was taken already, or lies elsewhere. But if
+        some of what was gathered comes again, and differently, what was gathered is dropped: the
+        file will have what came later.
         """
-        if self._is_whole or (self._end is None and first % ALIGNED_BYTES):
+        if self._is_whole or not chunk or self._has(chunk, first):
             return None
-        if self._end not in (None, first) or not chunk:
-            return None
-        self._chunks.append(chunk)
-        self._end = end = first + len(chunk)
-        content = chunk if len(self._chunks) == 1 else b"".join(self._chunks)
-        begin = end - len(content)
-        end = min(end, begin + MOST_SHOWN_BYTES)
+        if first != self._end:
+            if self._gathered and not self._meets(chunk, first):
+                return None
+            self._gathered = b""
+            if first % ALIGNED_BYTES:
+                return None
+            self._first = first
+        self._gathered = self._gathered + chunk if self._gathered else chunk
+        begin, end = self._first, min(self._end, self._first + MOST_SHOWN_BYTES)
         if end < length:
             end -= end % ALIGNED_BYTES
         if end <= begin:
             return None
-        self._is_whole = True
-        self._chunks.clear()
+        self._is_whole, content, self._gathered = True, self._gathered, b""
         return JustCome(begin, end, chunk, content)
+
+    @property
+    def _end(self) -> int:
+        return self._first + len(self._gathered)
+
+    def _has(self, chunk: bytes, first: int) -> bool:
+        """Tell whether the same bytes were taken for this place."""
+        begin = first - self._first
+        return begin >= 0 and self._gathered[begin : begin + len(chunk)] == chunk
+
+    def _meets(self, chunk: bytes, first: int) -> bool:
+        """Tell whether some of what was gathered comes again."""
+        return first < self._end and self._first < first + len(chunk)

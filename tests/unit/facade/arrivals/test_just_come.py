@@ -76,6 +76,31 @@ async def test_chunks_that_have_no_whole_piece_are_gathered(arrives: Progress) -
     assert arrives.read_nowait(0, LENGTH) == CONTENT[:ALIGNED_BYTES]
 
 
+@pytest.mark.parametrize("begin", [0, ALIGNED_BYTES])
+@pytest.mark.parametrize("cuts", [[HALF], [100, HALF], [100, 200, HALF]])
+def test_what_comes_again_is_not_joined_to_what_came_first(cuts: list[int], begin: int) -> None:
+    """The first stream broke; only what the second one brings is written with its checksum."""
+    first, wrong = FirstPieces(), bytes([CONTENT[begin] ^ 1]) + CONTENT[begin + 1 : begin + HALF]
+    assert first.take(wrong, begin, LENGTH) is None
+    ends = [*cuts, ALIGNED_BYTES]
+    shown = [
+        first.take(CONTENT[begin + at : begin + end], begin + at, LENGTH)
+        for at, end in zip([0, *cuts], ends, strict=True)
+    ]
+    come = shown[-1]
+    right = CONTENT[begin : begin + ALIGNED_BYTES]
+    assert come is None or bytes(come.read(begin, LENGTH) or b"") == right
+
+
+def test_what_another_stream_brings_across_it_is_not_joined() -> None:
+    """It began before the first one did, and one of its reads ends where that broke."""
+    pieces, end = FirstPieces(), ALIGNED_BYTES + HALF
+    first = ALIGNED_BYTES - 100
+    assert pieces.take(bytes(HALF), ALIGNED_BYTES, LENGTH) is None
+    assert pieces.take(CONTENT[first:end], first, LENGTH) is None
+    assert pieces.take(CONTENT[end:], end, LENGTH) is None
+
+
 async def test_only_so_much_is_shown_as_no_other_stream_is_begun_for(arrives: Progress) -> None:
     """Readers that are far ahead of what was written look as if nobody brought them anything."""
     arrives.show(CONTENT, 0)
