@@ -200,6 +200,12 @@ class Progress:
         if self.just_come is not None and any(each is self.just_come.last for each in chunks):
             self.just_come = None
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether readers were shown what the file does not have yet, whoever brings it."""
+        shown = self.just_come
+        return shown is not None and self.come.run_end(shown.first) < shown.end
+
     def require_as_shown(self) -> None:
         """Raise `WrongBytesError` if readers were shown other bytes than the file has. Blocks.
 

@@ -275,7 +275,7 @@ class Flight:
     def _end_grace(self) -> None:
         """Stop if nobody reads it and what was asked for has come, unless that is all of it."""
         progress = self._begun
-        if progress is not None and progress.just_come is not None:
+        if progress is not None and progress.is_ahead:
             return  # asked again once that is written: what came is kept
         reached, length = (progress.come.count, progress.length) if progress else (0, None)
         if self._goes_on_to <= reached and reached != length:

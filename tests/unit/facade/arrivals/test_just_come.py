@@ -166,3 +166,16 @@ def test_what_was_shown_and_came_again_is_right(arrives: Progress, ingest: Owned
     arrives.show(chunk, 0)
     write(ingest, arrives, bytes(bytearray(chunk)))
     arrives.require_as_shown()
+
+
+async def test_what_another_stream_has_written_is_waited_for_no_more(
+    arrives: Progress, ingest: OwnedIngest
+) -> None:
+    """The one that showed it was cut: whoever left would have the whole brought by the others."""
+    arrives.show(CONTENT[: 2 * ALIGNED_BYTES], 0)
+    ahead = []
+    for first in (0, ALIGNED_BYTES):
+        write(ingest, arrives, CONTENT[first : first + ALIGNED_BYTES], first)
+        ahead.append(arrives.is_ahead)
+    assert ahead == [True, False]
+    assert arrives.just_come is not None  # it is compared with the file in the end
