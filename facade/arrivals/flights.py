@@ -141,6 +141,14 @@ class _RejoiningArrival:
 
 
 @define(eq=False)
+class _Begun:
+    """That somebody of this process tries to begin a flight."""
+
+    is_over: asyncio.Event = field(factory=asyncio.Event)
+    is_elsewhere: bool = False  # once it is over: another process has it
+
+
+@define(eq=False)
 class Flights:
     """The flights of this process, and those of others that it follows."""
 
@@ -153,9 +161,9 @@ class Flights:
     followers: int = field(default=0, init=False)  # readers that did not begin the download
     _budget: GatherBudget = field(factory=GatherBudget, init=False)
     _flights: dict[Right, Flight] = field(factory=dict, init=False)
-    # Set when it has. No `SingleFlight`: a flight must have a reader. If the one who begins it
-    # leaves, the next one pays and begins it.
-    _beginning: dict[Right, asyncio.Event] = field(factory=dict, init=False)
+    # No `SingleFlight`: a flight must have a reader. If the one who begins it leaves, the next one
+    # pays and begins it.
+    _beginning: dict[Right, _Begun] = field(factory=dict, init=False)
 
     @asynccontextmanager
     async def join(
@@ -239,7 +247,9 @@ class Flights:
             if flight is not None:
                 await flight.ended.wait()
             elif (beginning := self._beginning.get(right)) is not None:
-                await beginning.wait()
+                await beginning.is_over.wait()
+                if beginning.is_elsewhere:  # a herd does not find that out one after the other
+                    return None
             elif (paid := payer.pay_download_nowait()) is not None:
                 return await self._begin(connection, right, paid, first)
             elif await in_store_thread(_arrives, self._store.layout.flight(right)):
@@ -262,13 +272,14 @@ class Flights:
         first: ByteRanges | None,
     ) -> Flight | None:
         """Return a new flight; None, with nothing paid, if another process has it."""
-        found, begun = None, asyncio.Event()
+        found, begun = None, _Begun()
         self._beginning[right] = begun
         try:
             found = await open_in_thread(self._begin_folder, _let_go, right)
+            begun.is_elsewhere = found is None
         finally:
             del self._beginning[right]
-            begun.set()
+            begun.is_over.set()
             if found is None:
                 paid.give_back()
         if found is None:

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from attrs import define
 
 from facade.arrivals.flight import NothingArrivesError
 from facade.loop.thread_work import in_index_thread
-from facade.registries.payer import FREE
+from facade.registries.payer import FREE, FreeDownload
 from facade.rights.right import FlightKey, Right
 from facade.store.beginnings import Beginning
 from facade.store.file_lock import lock_exclusively
@@ -244,6 +245,40 @@ async def test_who_finds_that_another_begins_waits_and_then_brings_it_itself(wor
     beginning.let_go()
     assert await pull == BLOB.content
     assert len(host.simulator.pulls) == 1
+
+
+@define
+class CountedPayer:
+    """Pays nothing, and counts how often it was asked to."""
+
+    downloads: int = 0
+
+    def pay_download_nowait(self) -> FreeDownload:
+        """Count it."""
+        self.downloads += 1
+        return FreeDownload()
+
+    async def pay_download(self) -> FreeDownload:
+        """Count it."""
+        return self.pay_download_nowait()
+
+
+async def test_a_herd_finds_out_at_once_that_another_process_has_it(world: World) -> None:
+    """Not one after the other: each would wake all who wait."""
+    host, holds, payer = world.hosts["g"], Holds(PIECE_BYTES), CountedPayer()
+    host.serve(BLOB, REPOSITORY, holds, None)
+    right = Right(FlightKey(host.connection.access_key, Kind.BLOB, BLOB.digest), SOME_REPOSITORY)
+    whole = asyncio.create_task(world.processes[0].pull(host, REPOSITORY, BLOB, None))
+    await eventually(lambda: bool(host.simulator.pulls))
+
+    async def join() -> None:
+        async with world.processes[1].flights.join(host.connection, right, payer) as arrival:
+            assert arrival.length == len(BLOB.content)
+
+    await asyncio.gather(*(join() for _ in range(50)))
+    assert payer.downloads == 1
+    holds.gate.set()
+    assert await whole == BLOB.content
 
 
 async def test_a_blob_whose_folder_cannot_be_made_is_passed_on(world: World) -> None:
