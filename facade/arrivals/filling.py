@@ -276,6 +276,8 @@ class Filling:
         if not wants:
             return
         wanted = {(want.at, want.wanted_end or self._length) for want in wants}
+        if (shown := self._progress.just_come) is not None:  # somebody has it: it is to be kept
+            wanted.add((shown.first, shown.end))
         for stream in self._streams.running:
             span = stream.download
             ends = (end for at, end in wanted if at < span.end and end > span.at)

@@ -108,6 +108,33 @@ async def test_who_leaves_when_it_is_let_in_wants_nothing_more(machine: Machine)
     holds.gate.set()
 
 
+async def test_what_a_device_was_given_is_kept_though_another_one_wants_what_lies_far(
+    machine: Machine,
+) -> None:
+    """It was given before it was written. If it never were, the flight would stay for a minute."""
+    key, process = right_to(machine.registry.blob(LONG)), machine.process()
+
+    async def glance() -> None:
+        async with process.flights.join(CONNECTION, key, FREE, "two", None):
+            pass
+
+    glancing, last = asyncio.create_task(glance()), len(LONG) - 1
+    while key not in process.flights._flights:  # noqa: SLF001 - it asks for the whole, at first
+        await asyncio.sleep(0)
+    far = ByteRanges(((last, last),))
+    async with process.flights.join(CONNECTION, key, FREE, "one", far) as arrival:
+        await glancing
+        want = Want(last, last + 1, Ends.WITH_ITS_BYTES, is_all=False)
+        arrival.want(want)
+        assert await arrival.sendable(want) == last + 1
+        begun = process.flights._flights[key]._begun  # noqa: SLF001 - nothing else tells
+        assert begun is not None
+        await eventually(lambda: not begun.is_ahead)
+        assert begun.come.run_end(0) > 0
+        arrival.leave(want)
+    await eventually(lambda: key not in process.flights._flights)  # noqa: SLF001
+
+
 async def test_two_devices_have_it_go_on(machine: Machine) -> None:
     """A third one asks soon, perhaps."""
     holds = Holds(CAME)
