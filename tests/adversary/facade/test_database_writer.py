@@ -94,8 +94,8 @@ async def test_generations_that_leave_no_room(attacked: AttackedFacade) -> None:
 
 
 @bounds(
-    "facade.approvals.statement_feed.NOTIFIED_BYTES_AT_ONCE",
-    "facade.approvals.statement_feed.NOTIFIED_BYTES_PER_SECOND",
+    "facade.approvals.notifications.NOTIFIED_BYTES_AT_ONCE",
+    "facade.approvals.notifications.NOTIFIED_BYTES_PER_SECOND",
 )
 async def test_a_storm_of_notifications(attacked: AttackedFacade) -> None:
     """With the facade's own login, which cannot be kept from notifying."""
