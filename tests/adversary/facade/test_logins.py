@@ -88,8 +88,8 @@ async def test_a_long_token_for_each_of_many_repositories(
 
 
 @check(
-    "facade/registries/token_broker.py",
-    "                self._was_taken = True\n            return await self._exchange(",
+    "facade/registries/token_endpoints.py",
+    "                self._has_taken = True\n            return await self._exchange(",
     "                pass\n            return await self._exchange(",
 )
 async def test_a_device_that_makes_repositories_up_from_the_start(
