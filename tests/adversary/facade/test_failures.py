@@ -12,7 +12,8 @@ from shared.oci import MAX_MANIFEST_BYTES
 from shared.outside_bytes import Party
 from tests.adversary.bounds import Allowed
 from tests.adversary.facade.attacked import AttackedFacade
-from tests.adversary.guards import check, guards_nothing
+from tests.adversary.facade.common_checks import NOTHING_IS_KEPT
+from tests.adversary.guards import guards_nothing
 from tests.support.facade_process import Answer
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, pull_path
 from tests.support.simulators.behaviour import (
@@ -53,13 +54,6 @@ KINDS: dict[str, tuple[str, bytes, Behaviour]] = {
 def more_settings() -> dict[str, str]:
     """Silence is short here."""
     return {"FACADE_UPSTREAM_TIMEOUT": "1s"}
-
-
-NOTHING_IS_KEPT = check(
-    "facade/content/manifest.py",
-    "    return content.getvalue()\n",
-    "    _KEPT.append(content)\n    return content.getvalue()\n\n\n_KEPT: list[BytesIO] = []\n",
-)
 
 
 @NOTHING_IS_KEPT

@@ -8,6 +8,7 @@ import pytest
 
 from shared.outside_bytes import Party
 from tests.adversary.facade.attacked import AttackedFacade
+from tests.adversary.facade.common_checks import reloading_goes_on
 from tests.adversary.guards import check
 from tests.support.eventually import eventually
 from tests.support.swapped_files import put
@@ -20,16 +21,7 @@ VICTIMS = '"event":"answered"'  # the line of each of its pulls; a quick machine
 PAUSE_SECONDS = 0.1  # between two changes; each is read at once, because of a signal
 
 
-@check(
-    "facade/devices/reload.py",
-    "        except Exception as error:  # noqa: BLE001 - whatever it was",
-    "        except ZeroDivisionError as error:  # noqa: BLE001 - whatever it was",
-)
-@check(
-    "facade/devices/reload.py",
-    "                except Exception as error:  # noqa: BLE001 - a file",
-    "                except ZeroDivisionError as error:  # noqa: BLE001 - a file",
-)
+@reloading_goes_on
 async def test_one_byte_of_each_file_is_another_all_the_time(
     attacked: AttackedFacade,
 ) -> None:

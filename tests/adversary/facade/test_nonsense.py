@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from shared.outside_bytes import Party
 from tests.adversary.facade.attacked import AttackedFacade
+from tests.adversary.facade.common_checks import reloading_goes_on
 from tests.adversary.guards import check
 from tests.adversary.nonsense import Nonsense
 from tests.support.database_writer import DatabaseWriter, Row
@@ -119,16 +120,7 @@ async def test_a_database_writer_who_writes_nonsense(attacked: AttackedFacade) -
     assert attacked.metric("facade_approved_connections") == 2
 
 
-@check(
-    "facade/devices/reload.py",
-    "        except Exception as error:  # noqa: BLE001 - whatever it was",
-    "        except ZeroDivisionError as error:  # noqa: BLE001 - whatever it was",
-)
-@check(
-    "facade/devices/reload.py",
-    "                except Exception as error:  # noqa: BLE001 - a file",
-    "                except ZeroDivisionError as error:  # noqa: BLE001 - a file",
-)
+@reloading_goes_on
 async def test_files_of_nonsense(attacked: AttackedFacade) -> None:
     """Each file that is read again when it changes; the old content stays in use."""
     nonsense, facade = Nonsense(), attacked.facade
