@@ -1,6 +1,7 @@
 """Whatever a facade reads from outside is nonsense for a while; a victim notices nothing."""
 
 import asyncio
+import itertools
 import signal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.adversary.facade.common_checks import reloading_goes_on
 from tests.adversary.guards import check
 from tests.adversary.nonsense import Nonsense
 from tests.support.database_writer import DatabaseWriter, Row
+from tests.support.facade_process import Device
 from tests.support.facade_states import pull_path
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.simulators.wire import RecordedRequest, Wire
@@ -20,17 +22,21 @@ from tests.support.swapped_files import put
 
 pytestmark = pytest.mark.attack
 
+DEVICES = 16
 DIGEST = "sha256:" + "a" * 64
 TOKEN = b'{"token": "abc", "expires_in": 300, "issued_at": "2026-11-29T00:00:00Z"}'
 MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}'
 LIST = b'{"schemaVersion":2,"manifests":[{"digest":"sha256:%b"}]}' % (b"b" * 64)
-STATUSES = (200, 206, 301, 307, 308, 401, 403, 404, 416, 429, 500, 503)
+GIVEN = (200, 206, 301, 307, 308, 404, 416)
+STATUSES = (*GIVEN, 401, 403, 429, 500, 503)
+REFUSED = {403, 404, 429, 502, 503}  # what a device may be answered
 
 
 class NonsenseRegistry(RegistrySimulator):
     """Answers each request with a status and headers that are nearly right, and any body."""
 
     nonsense = Nonsense()
+    statuses: tuple[int, ...] = STATUSES
 
     @override
     async def respond(self, request: RecordedRequest, wire: Wire) -> None:
@@ -45,10 +51,16 @@ class NonsenseRegistry(RegistrySimulator):
             ("Link", header('</v2/_catalog?n=1>; rel="next"')),
         )
         await wire.head(
-            self.nonsense.one_of(STATUSES), (*headers, ("Content-Length", str(len(body))))
+            self.nonsense.one_of(self.statuses), (*headers, ("Content-Length", str(len(body))))
         )
         if request.method != "HEAD":
             await wire.write(body)
+
+
+class GivingRegistry(NonsenseRegistry):
+    """Is well: one that refuses a login, or fails, is soon not asked any more."""
+
+    statuses = GIVEN
 
 
 @check(
@@ -58,17 +70,28 @@ class NonsenseRegistry(RegistrySimulator):
 )
 async def test_a_registry_that_answers_nonsense(attacked: AttackedFacade) -> None:
     """Challenges, redirects, ranges, tokens, manifests, lists of referrers."""
-    device, number = attacked.attacker(), 0
-    async with NonsenseRegistry() as registry:
-        await attacked.connect(registry, referrers=True)
+    devices = [attacked.attacker(f"attacker-{each}") for each in range(DEVICES)]
+    numbers = itertools.count()
+    async with NonsenseRegistry() as failing, GivingRegistry() as giving:
+        for registry in (failing, giving):
+            await attacked.connect(registry, referrers=True)
+
+        async def ask(device: Device, registry: RegistrySimulator) -> None:
+            number = next(numbers)
+            kind = ("blobs", "manifests", "referrers")[number % 3]
+            method = ("GET", "HEAD")[number // 3 % 2]
+            path = pull_path(registry, f"sha256:{number:064x}", kind=kind)
+            answer = await device.get(path, method=method)
+            has_no_content = method == "HEAD" or kind == "referrers"
+            assert answer.status in REFUSED or (has_no_content and answer.status == 200)
+
         async with attacked.watched("nonsense in answers", Party.REGISTRY) as attack:
             while attack.goes_on:
-                number += 1
-                kind = ("blobs", "manifests", "referrers")[number % 3]
-                path = pull_path(registry, f"sha256:{number:064x}", kind=kind)
-                answer = await device.get(path, method=("GET", "HEAD")[number // 3 % 2])
-                is_list = kind == "referrers" and answer.status == 200
-                assert is_list or answer.status in {403, 404, 429, 502, 503}
+                await asyncio.gather(
+                    *(ask(each, registry) for each in devices for registry in (failing, giving))
+                )
+        asked = len(giving.requests)
+    assert asked > 2 * DEVICES, "the registry that gives is hardly asked"
 
 
 @check(
