@@ -58,7 +58,7 @@ async def test_sixty_thousand_subjects_of_3_kilobytes(attacked: AttackedFacade) 
 @check(
     "facade/approvals/statement_rows.py",
     "    elif is_due and _are_parts(parts):\n",
-    "    elif is_due:\n",
+    "    elif fits is not False:\n",
 )
 async def test_a_view_that_gives_null(attacked: AttackedFacade) -> None:
     """It ended the process; the victim's own row is gone with all others, and others serve."""
@@ -71,6 +71,10 @@ async def test_a_view_that_gives_null(attacked: AttackedFacade) -> None:
             if not attack.goes_on:
                 break
         await attack.to_its_end()
+    assert not attacked.facade.log_lines(level="error")
+    await write_and_wait(
+        attacked.facade, attacked.writer, attacked.writer.device_revocation(OTHERS)
+    )
 
 
 @check(
