@@ -10,7 +10,6 @@ the body is over, the bounds are held, and a row of the table is written.
 
 import asyncio
 import json
-import os
 import statistics
 import sys
 import time
@@ -18,19 +17,15 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 from attrs import define, frozen
 
 from shared.outside_bytes import Party
-from tests.adversary.bounds import QUIET_SECONDS, SETTLE_SECONDS, Allowed
+from tests.adversary.bounds import IGNORES_WAITING, QUIET_SECONDS, SETTLE_SECONDS, Allowed
 from tests.adversary.report import AdversaryReport, Row
 from tests.adversary.victim import Phase
 from tests.bench.process_cost import cpu_seconds
 from tests.support.memory import MIB, Memory
-
-# On a machine that others keep busy waiting says nothing. It is measured, and not held.
-IGNORES_WAITING: Final = os.environ.get("WAITING") == "ignored"
 
 
 @frozen

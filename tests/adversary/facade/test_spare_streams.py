@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from shared.outside_bytes import Party
-from tests.adversary.bounds import Allowed
+from tests.adversary.bounds import Allowed, patient
 from tests.adversary.facade.attacked import AttackedFacade, meanwhile
 from tests.adversary.facade.test_streams import PACE, contents
 from tests.adversary.guards import check
@@ -50,10 +50,11 @@ async def test_a_device_that_takes_every_spare_stream(attacked: AttackedFacade) 
         attacked.watched("every spare stream", Party.DEVICE, allowed) as attack,
         meanwhile(*(outcome_of(greedy, path) for path in paths)),
     ):
-        await eventually(lambda: attacked.metric(SPARE) == SPARE_STREAMS, GREEDY_SECONDS)
+        await eventually(lambda: attacked.metric(SPARE) == SPARE_STREAMS, patient(GREEDY_SECONDS))
         async with meanwhile(outcome_of(modest, wanted)):
             await eventually(
-                lambda: further(attacked.registry, wanted) >= STREAMS_OF_A_BLOB, GREEDY_SECONDS
+                lambda: further(attacked.registry, wanted) >= STREAMS_OF_A_BLOB,
+                patient(GREEDY_SECONDS),
             )
             assert attacked.metric(SPARE) <= SPARE_STREAMS
             await attack.to_its_end()

@@ -14,11 +14,12 @@ import pytest
 from attrs import define, evolve, field
 
 from shared.outside_bytes import Party
-from tests.adversary.bounds import Allowed
+from tests.adversary.bounds import Allowed, patient
 from tests.adversary.facade.attacked import AttackedFacade, meanwhile
 from tests.adversary.guards import bounds, check
 from tests.adversary.watch import Attack
 from tests.support.device_stream import End
+from tests.support.eventually import eventually
 from tests.support.facade_process import Device
 from tests.support.facade_states import pull_path
 from tests.support.memory import MIB
@@ -44,10 +45,10 @@ AT_ONCE: Final = 3  # blobs of the attacked registry
 STREAMS_OF_A_BLOB: Final = 4  # as far as that pays
 STREAMS_OF_PARTS: Final = 16  # while only parts of it are wanted
 SPOILT: Final = Allowed(seconds=20.0)
-ENDED_SECONDS: Final = 110.0  # until what had begun is there, in the stream that each blob has
+ENDED_SECONDS: Final = patient(110.0)  # until what had begun is there, in each blob's own stream
 PLACES: Final = 8  # where a registry redirects to
 NEIGHBOURS_PAUSE_SECONDS: Final = 0.2
-NEIGHBOUR_SECONDS: Final = 5.0  # at most, for a small cold blob of the same registry
+NEIGHBOUR_SECONDS: Final = patient(5.0)  # at most, for a small cold blob of the same registry
 LOOK_SECONDS: Final = 0.05
 
 CRAWL: Final = Ranged(piece_bytes=1, pause_seconds=0.05)
@@ -87,12 +88,12 @@ class Neighbour:
         tasks = [asyncio.create_task(each) for each in (self._pull_for_ever(), self._look())]
         try:
             yield
+            await eventually(lambda: bool(self.waited) or tasks[0].done(), NEIGHBOUR_SECONDS)
         finally:
             for task in tasks:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
-        assert self.waited
         assert max(self.waited) < NEIGHBOUR_SECONDS
 
     async def _pull_for_ever(self) -> None:
