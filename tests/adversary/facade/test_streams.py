@@ -182,7 +182,7 @@ async def test_a_registry_that_spoils_every_further_stream(
 
 
 @check(
-    "shared/upstream/client.py",
+    "shared/upstream/redirect_chain.py",
     "authorization=authorization if is_registry else None,",
     "authorization=authorization,",
 )
