@@ -117,6 +117,7 @@ class Progress:
     is_left: bool = field(default=False, init=False)  # nobody reads it, and its flight goes on
     wants: dict[Want, None] = field(factory=dict, init=False)
     streams: list[Fetched] = field(factory=list, init=False)  # those that bring it now
+    has_streams: bool = field(default=False, init=False)  # or has had some
     hungry: asyncio.Event = field(factory=asyncio.Event, init=False)  # other bytes are wanted
     unreadable: OSError | None = field(default=None, init=False)  # what reading it has met
     just_come: JustCome | None = field(default=None, init=False)  # and is being written
@@ -202,9 +203,12 @@ class Progress:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether readers were shown what the file does not have yet, whoever brings it."""
+        """Whether readers were shown what the file does not have yet, and is about to have."""
         shown = self.just_come
-        return shown is not None and self.come.run_end(shown.first) < shown.end
+        if shown is None or (come_to := self.come.run_end(shown.first)) >= shown.end:
+            return False
+        is_brought = any(each.at <= come_to < each.end for each in self.streams)
+        return is_brought or not self.has_streams
 
     def require_as_shown(self) -> None:
         """Raise `WrongBytesError` if readers were shown other bytes than the file has. Blocks.

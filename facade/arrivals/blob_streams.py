@@ -68,6 +68,7 @@ class BlobStreams:
         """Begin to bring a span."""
         self.running.append(stream)
         self._progress.streams.append(stream.download)
+        self._progress.has_streams = True
         stream.task = asyncio.create_task(outcome_of(partial(self._bring, stream)))
         stream.task.add_done_callback(lambda _: self._progress.hungry.set())
 

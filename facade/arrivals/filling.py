@@ -64,7 +64,7 @@ class Filling:
     _progress: Progress
     _told: ToldWants
     _write: WriteSegment
-    _written: Callable[[], None]  # told after each write, on the loop
+    _written: Callable[[], None]  # told after each write and each stream, on the loop
     _budget: GatherBudget
     _length: int
     _growth: GrowthTerms = field(factory=GrowthTerms)
@@ -311,6 +311,8 @@ class Filling:
         """Take note of how streams ended; raise what no other stream makes up for."""
         ended = self._streams.take_ended()
         self._widening.note_ended(ended)
+        if ended:  # who waits for what one of them would write waits in vain
+            asyncio.get_running_loop().call_soon(self._written)
         for stream, failed in ended:
             if failed is not None and not self._makes_up_for(stream, failed):
                 raise failed.own()

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+from attrs import frozen
 
 from facade.arrivals.arrival import Progress
 from facade.arrivals.arrival_state import ArrivalMachine, ArrivalState
@@ -179,3 +180,25 @@ async def test_what_another_stream_has_written_is_waited_for_no_more(
         ahead.append(arrives.is_ahead)
     assert ahead == [True, False]
     assert arrives.just_come is not None  # it is compared with the file in the end
+
+
+@frozen
+class Brings:
+    """A stream that brings a span."""
+
+    at: int
+    end: int
+    reached: int = 0
+
+
+def test_what_nobody_brings_any_more_is_not_waited_for(arrives: Progress) -> None:
+    """Its stream failed before it wrote, and nobody wants it: its flight would stay for nothing."""
+    arrives.show(CONTENT[: 2 * ALIGNED_BYTES], 0)
+    assert arrives.is_ahead  # its stream is about to begin
+    arrives.has_streams = True
+    brings, elsewhere = Brings(0, LENGTH), Brings(4 * ALIGNED_BYTES, LENGTH)
+    ahead = []
+    for streams in ([brings], [elsewhere, brings], [elsewhere], []):
+        arrives.streams[:] = streams
+        ahead.append(arrives.is_ahead)
+    assert ahead == [True, True, False, False]
