@@ -119,7 +119,7 @@ async def test_what_a_device_was_given_is_kept_though_another_one_wants_what_lie
             pass
 
     glancing, last = asyncio.create_task(glance()), len(LONG) - 1
-    while key not in process.flights._flights:  # noqa: SLF001 - it asks for the whole, at first
+    while key not in process.flights._flights:  # noqa: SLF001, ASYNC110 - at first it asks for all
         await asyncio.sleep(0)
     far = ByteRanges(((last, last),))
     async with process.flights.join(CONNECTION, key, FREE, "one", far) as arrival:
