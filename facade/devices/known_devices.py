@@ -42,10 +42,11 @@ class KnownDevices:
     def identify(self, tls: SSL.Connection) -> PresentedDevice:
         """Return who finished the handshake, or raise `RefusedConnectionError`."""
         self._forget_what_others_read()
-        key = _digest_of(*chain_bytes(tls))
+        verified, brought = chain_bytes(tls)
+        key = _digest_of(verified, brought)
         known = self._known.get(key)
         if known is None:
-            known = identify(tls, self._identification)
+            known = identify(verified, brought, self._identification)
             self._known.set(key, known, owner=known.counts_as)
         return known
 

@@ -9,17 +9,9 @@ from attrs import field, frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
 
 from facade.devices.handshake_end import Ending, HandshakeEnd
-from facade.devices.tls import (
-    NO_CLIENT,
-    UNPARSED_CA,
-    RefusedConnectionError,
-    brought_authorities,
-    presented_certificate,
-    verified_chain,
-)
+from facade.devices.tls import NO_CLIENT, RefusedConnectionError
 from facade.values.authority import MAX_REMEMBERED_AUTHORITIES, Authority, remembered_authority
 from facade.values.device_identity import DeviceIdentity, Identification, UnidentifiedDeviceError
 from shared.log_fields import bounded_text
@@ -27,6 +19,12 @@ from shared.malformed_x509 import MALFORMED
 from shared.statement import device_subject
 
 UNREADABLE: Final = "(cannot be read)"
+_UNPARSED: Final = Ending(
+    HandshakeEnd.INVALID_CERTIFICATE, "the certificate does not parse", depth=0
+)
+_UNPARSED_CA: Final = Ending(
+    HandshakeEnd.INVALID_CERTIFICATE, "a CA's certificate does not parse", depth=1
+)
 _NOT_ISSUED: Final = Ending(HandshakeEnd.UNKNOWN_CA, "the certificate was not issued by a CA")
 
 
@@ -84,12 +82,16 @@ class PresentedDevice:
         return self.subjects[0] if self.identity else self.subjects[-1]
 
 
-def identify(tls: SSL.Connection, rule: Identification) -> PresentedDevice:
-    """Return who finished the handshake, or raise `RefusedConnectionError`."""
-    certificate, chain = presented_certificate(tls), verified_chain(tls)
-    if not rule.takes_usage(certificate, chain[1:]):
+def identify(
+    verified: Sequence[bytes], brought: Iterable[bytes], rule: Identification
+) -> PresentedDevice:
+    """Return who finished the handshake, by `chain_bytes`, or raise `RefusedConnectionError`."""
+    certificate = _parsed(verified[0], _UNPARSED)
+    authorities = [_authority(each) for each in verified[1:]]
+    if not rule.takes_usage(certificate, authorities):
         raise RefusedConnectionError(NO_CLIENT)
-    return presented(certificate, chain, rule, brought_authorities(tls))
+    sent = [_authority(each) if each in verified[1:] else _parsed_ca(each) for each in brought]
+    return presented(certificate, (certificate, *authorities), rule, sent)
 
 
 def presented(
@@ -130,6 +132,23 @@ def name_of(certificate: x509.Certificate, which: Literal["subject", "issuer"]) 
         return UNREADABLE
 
 
+def _parsed(certificate: bytes, otherwise: Ending) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(certificate)
+    except (ValueError, x509.InvalidVersion):
+        raise RefusedConnectionError(otherwise) from None
+
+
+def _parsed_ca(authority: bytes) -> x509.Certificate:
+    return _parsed(authority, _UNPARSED_CA)
+
+
+@lru_cache(maxsize=MAX_REMEMBERED_AUTHORITIES)
+def _authority(verified: bytes) -> x509.Certificate:
+    """Return a CA of a verified chain. All devices of a fleet have the same."""
+    return _parsed_ca(verified)
+
+
 def _authorities(chain: Sequence[x509.Certificate]) -> tuple[Authority, Authority]:
     """Return who issued the certificate and who is trusted, of the chain that OpenSSL verified."""
     if len(chain) < 2:  # noqa: PLR2004 - a leaf, and whoever issued it
@@ -137,7 +156,7 @@ def _authorities(chain: Sequence[x509.Certificate]) -> tuple[Authority, Authorit
     try:
         return remembered_authority(chain[1]), remembered_authority(chain[-1])
     except (ValueError, UnsupportedAlgorithm):
-        raise RefusedConnectionError(UNPARSED_CA) from None
+        raise RefusedConnectionError(_UNPARSED_CA) from None
 
 
 def _chain_of(

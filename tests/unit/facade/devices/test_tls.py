@@ -35,9 +35,8 @@ from facade.devices.presented_device import identify
 from facade.devices.tls import (
     RefusedConnectionError,
     TlsConfigurationError,
-    presented_certificate,
+    chain_bytes,
     server_context,
-    verified_chain,
 )
 from facade.values.device_identity import IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
@@ -149,7 +148,7 @@ def test_a_devices_certificate_is_returned(
         issued = device_ca.issue_device()
         client = client_context(server_ca, issued, tmp_path, version)
         server_end, _ = shake_hands(context, client)
-        assert presented_certificate(server_end) == issued.certificate
+        assert chain_bytes(server_end)[0][0] == issued.certificate.public_bytes(Encoding.DER)
 
 
 @pytest.mark.parametrize("usages", [(), (SERVER_AUTH,)])
@@ -164,7 +163,7 @@ def test_a_certificate_that_is_not_a_clients_is_refused(
     issued = device_ca.issue(uris=["spiffe://a/b"], usages=usages)  # type: ignore[arg-type]  # object identifiers
     client = client_context(server_ca, issued, tmp_path)
     with pytest.raises((RefusedConnectionError, SSL.Error)):
-        identify(shake_hands(context, client)[0], RULE)
+        KnownDevices(RULE).identify(shake_hands(context, client)[0])
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -180,7 +179,7 @@ def test_no_session_is_resumed(
     _, first = shake_hands(context, client)
     server_end, second = shake_hands(context, client, first.session)
     assert not second.session_reused
-    assert verified_chain(server_end)[-1] == device_ca.certificate
+    assert chain_bytes(server_end)[0][-1] == device_ca.certificate.public_bytes(Encoding.DER)
 
 
 def test_a_resumed_session_would_be_refused(
@@ -196,11 +195,11 @@ def test_a_resumed_session_would_be_refused(
     first_end, first = shake_hands(context, client)
     server_end, second = shake_hands(context, client, first.session)
     assert second.session_reused
-    with pytest.raises(RefusedConnectionError, match="not issued by a CA"):
-        identify(server_end, RULE)
     known = KnownDevices(RULE)
+    with pytest.raises(RefusedConnectionError, match="no certificate was presented and verified"):
+        known.identify(server_end)
     assert known.identify(first_end).identity is not None
-    with pytest.raises(RefusedConnectionError, match="not issued by a CA"):
+    with pytest.raises(RefusedConnectionError, match="no certificate was presented and verified"):
         known.identify(server_end)
 
 
@@ -219,9 +218,28 @@ def test_a_device_that_comes_back_is_known_and_no_other_is(
     ends = [shake_hands(context, client)[0] for client in (*clients, clients[0])]
     one, other, renewed, again = map(known.identify, ends)
     assert again is one
-    assert one == identify(ends[3], RULE)
+    assert one == identify(*chain_bytes(ends[3]), RULE)
     assert one.id == renewed.id != other.id
     assert len({one.serial, other.serial, renewed.serial}) == 3
+
+
+@pytest.mark.parametrize("where", ["leaf", "verified", "brought"])
+def test_a_chain_in_which_one_certificate_does_not_parse_is_refused(
+    device_ca: CertificateAuthority, where: str
+) -> None:
+    """OpenSSL reads some that cryptography does not, and asks nothing of a CA that it did not need.
+
+    The whole chain is read again when files change, so whoever is let in with one would be cut.
+    """
+    leaf = device_ca.issue_device().certificate.public_bytes(Encoding.DER)
+    authority = device_ca.certificate.public_bytes(Encoding.DER)
+    assert identify([leaf, authority], [authority], RULE).identity is not None
+    verified = [leaf[:-1] if where == "leaf" else leaf, authority]
+    if where == "verified":
+        verified[1] = authority[:-1]
+    brought = [authority[:-1]] if where == "brought" else []
+    with pytest.raises(RefusedConnectionError, match="does not parse"):
+        identify(verified, brought, RULE)
 
 
 def test_a_device_that_sends_other_authorities_each_time_pushes_out_itself_alone(
@@ -293,7 +311,7 @@ def test_an_end_without_a_certificate_is_refused(
     context.set_verify(SSL.VERIFY_NONE)
     client = ssl.create_default_context(cadata=server_ca.pem.decode())
     with pytest.raises(RefusedConnectionError, match="no certificate"):
-        presented_certificate(shake_hands(context, client)[0])
+        chain_bytes(shake_hands(context, client)[0])
 
 
 def test_files_that_do_not_serve_are_named_by_their_settings(
