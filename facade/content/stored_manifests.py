@@ -51,6 +51,7 @@ class StoredManifests:
     _right: RightToRead
     _streamed: StreamedContent
     _fetching: SingleFlight[Right, VerifiedManifest] = field(factory=SingleFlight, init=False)
+    _reading: SingleFlight[Digest, bytes | None] = field(factory=SingleFlight, init=False)
     _hot: HotManifests = field(factory=HotManifests, init=False)
 
     async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
@@ -93,24 +94,29 @@ class StoredManifests:
             blob.close()
 
     async def close(self) -> None:
-        """End what is being fetched."""
+        """End what is being fetched or read."""
         await self._fetching.close()
+        await self._reading.close()
 
     async def _stored(self, asked: PullInProgress) -> VerifiedManifest | None:
         """Return the manifest if it is stored and the asker has a right to it."""
         if (at_hand := self.at_hand(asked)) is not None:
             asked.origin.source = PullSource.MEMORY
             return at_hand
-        right = await self._right.proven(asked)
-        content = await self._read(asked.pull.digest) if right is not None else None
-        if right is None or content is None:
+        right, digest = await self._right.proven(asked), asked.pull.digest
+        if right is None:
             return None
-        self._hot.keep(asked.pull.digest, content)
+        # A fleet that comes back asks for the same: the first reads it for all who ask meanwhile.
+        content = self._hot.get(digest)
+        if content is None:
+            content = await self._reading.share(digest, lambda: self._read(digest))
+        if content is None:
+            return None
         asked.origin.source = PullSource.STORE
         return VerifiedManifest(content, right.media_type)
 
     async def _read(self, digest: Digest) -> bytes | None:
-        """Return stored bytes; None if there are none, or they are rotten."""
+        """Return stored bytes, in memory from now on; None if there are none, or rotten ones."""
         blob = await self._store.open_blob(digest)
         if blob is None:
             return None
@@ -120,11 +126,13 @@ class StoredManifests:
                 if content:  # a long one is not read in one go, so that others have their turn
                     await asyncio.sleep(0)
                 content += piece
-            return bytes(content)
         except ArrivalEndedError:
             return None
         finally:
             blob.close()
+        whole = bytes(content)
+        self._hot.keep(digest, whole)
+        return whole
 
     async def _fetched(self, asked: PullInProgress) -> VerifiedManifest:
         """Fetch for everybody who waits; it goes on if some of them leave."""
