@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from deploy.dev.processes import Child, ChildFailedError
 from tests.bench.contenders.contender import Contender
-from tests.bench.load.connection import CIPHER
+from tests.bench.load.connection import CIPHER, KEY_EXCHANGE
 from tests.bench.load.jobs import Job, Result, read, write
 from tests.bench.process_cost import cpu_seconds
 
@@ -23,6 +23,7 @@ ssl_conf = ssl_module
 system_default = tls_settings
 [tls_settings]
 Ciphersuites = {CIPHER}
+Groups = {KEY_EXCHANGE}
 """
 
 

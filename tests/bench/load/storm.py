@@ -15,7 +15,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 
 from tests.bench.load.answer import Head, WrongAnswerError
-from tests.bench.load.connection import CIPHER, request, require_cipher
+from tests.bench.load.connection import (
+    CIPHER,
+    request,
+    require_cipher,
+    require_key_exchange,
+)
 from tests.bench.load.jobs import Identity, Result, StormJob
 
 RECEIVE_BYTES = 16 * 1024
@@ -64,6 +69,7 @@ class Device:
             if not self._has_asked:
                 self._tls.do_handshake()
                 require_cipher(self._tls.get_cipher_name())
+                require_key_exchange(self._tls.get_group_name())
                 self._tls.send(request(self.job.target, self.job.asked.path))
                 self._has_asked = True
             while not self._is_answered():
