@@ -14,6 +14,7 @@ from facade.store.blob_store import BlobStore
 from facade.store.stored_blob import RottenBlobError, StoredBlob
 from facade.values.byte_range import Span
 from facade.values.piece import PIECE_BYTES, Piece
+from shared.failures import without_frames
 
 
 class RottenContentError(ArrivalEndedError):
@@ -30,6 +31,7 @@ class StoredPieces:
     _end: int
     _size: PieceSize = field(factory=lambda: PieceSize(time.monotonic()))
     _first: Piece | None = field(default=None, init=False)  # the next one, if it was read already
+    _failure: RottenBlobError | OSError | None = field(default=None, init=False)  # of a read
 
     def __aiter__(self) -> Self:
         """Return the iterator: itself."""
@@ -37,12 +39,17 @@ class StoredPieces:
 
     @classmethod
     def at_hand(cls, store: BlobStore, blob: StoredBlob, room_now: RoomNow) -> Self | None:
-        """Return the pieces of a whole blob if its beginning is there; else close the blob."""
+        """Return the pieces of a whole blob if its beginning is there; else close the blob.
+
+        What is wrong with it is told to whoever opens it next, and can wait.
+        """
         size = PieceSize(time.monotonic(), room_now)
         pieces = cls(store, blob, 0, blob.length, size)
         if pieces._has_beginning(PIECE_BYTES):
             return pieces
         blob.close()
+        if pieces._failure is not None:
+            store.note_unread(blob.digest, _why(pieces._failure))
         return None
 
     @property
@@ -109,7 +116,8 @@ class StoredPieces:
     def _read_nowait(self, offset: int, limit: int) -> Piece | None:
         try:
             return self._blob.read_nowait(offset, limit)
-        except (RottenBlobError, OSError):
+        except (RottenBlobError, OSError) as error:
+            self._failure = without_frames(error)
             return None
 
     def _take_first(self, piece: Piece) -> Piece:
@@ -121,6 +129,8 @@ class StoredPieces:
         return self._size.next(time.monotonic(), self._end - self._offset)
 
     async def _read(self, offset: int, limit: int) -> Piece:
+        if self._failure is not None:  # though it may not come again: the disk has failed once
+            raise await self._out_of_service(self._failure) from self._failure
         try:
             return await self._blob.read(offset, limit)
         except (RottenBlobError, OSError) as error:
@@ -128,12 +138,15 @@ class StoredPieces:
 
     async def _out_of_service(self, error: RottenBlobError | OSError) -> RottenContentError:
         """Quarantine the blob; return what its reader is told."""
+        await finish_in_thread(self._store.quarantine_open, self._blob, _why(error))
         is_rotten = isinstance(error, RottenBlobError)
-        reason = str(error) if is_rotten else "it cannot be read"
-        await finish_in_thread(self._store.quarantine_open, self._blob, reason)
         return RottenContentError(
             "the stored blob is rotten" if is_rotten else "the stored blob cannot be read"
         )
+
+
+def _why(error: RottenBlobError | OSError) -> str:
+    return str(error) if isinstance(error, RottenBlobError) else "it cannot be read"
 
 
 @define(eq=False)

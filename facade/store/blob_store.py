@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 from weakref import WeakValueDictionary
 
 from attrs import define, field
@@ -44,6 +44,8 @@ from shared.structured_log import get_logger
 
 __all__ = ["Asker", "BlobStore", "CacheFolderError", "NoRoomError"]
 
+MAX_UNREAD: Final = 64  # noted until somebody opens them: 1 KiB each at most
+
 _log = get_logger("facade.store")
 
 
@@ -70,6 +72,7 @@ class BlobStore:
         factory=WeakValueDictionary, init=False
     )
     _recent: RecentReads = field(factory=RecentReads, init=False)
+    _unread: dict[Digest, str] = field(factory=dict, init=False)  # and why; until it is opened next
 
     @classmethod
     def open(cls, root: Path, max_bytes: int, metrics: StoreMetrics | None = None) -> Self:
@@ -109,6 +112,9 @@ class BlobStore:
         None also if it cannot be opened: then it is fetched again, and replaced. If the kernel has
         the files in its memory, this does not wait for a thread.
         """
+        if (why_unread := self._unread.pop(digest, None)) is not None:
+            await finish_in_thread(self.quarantine, digest, why_unread)
+            return None
         try:
             try:
                 file = self._open(digest, AT_ONCE)
@@ -129,6 +135,14 @@ class BlobStore:
         except (RottenBlobError, OSError):
             return None
         return None if file is None else self._opened(digest, file)
+
+    def note_unread(self, digest: Digest, reason: str) -> None:
+        """Note that reading it failed where nobody could wait: `open_blob` puts it in quarantine.
+
+        Of more than `MAX_UNREAD` the others are read again.
+        """
+        if len(self._unread) < MAX_UNREAD:
+            self._unread[digest] = reason
 
     def _opened(self, digest: Digest, file: StoredFile) -> StoredBlob:
         readers = self._readers.setdefault(digest, self.new_readers())
