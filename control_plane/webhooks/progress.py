@@ -39,7 +39,7 @@ _log = get_logger("control_plane.webhooks")
 
 
 @frozen
-class Beginning:
+class TargetBeginning:
     """Where a target's sender goes on."""
 
     waiting: tuple[WaitingEvent, ...]  # in the order in which they are sent
@@ -59,7 +59,7 @@ class TargetProgress:
     _saved: WebhookPosition | None = field(default=None, init=False)
     _save_at: float = field(default=-math.inf, init=False)
 
-    async def begin(self) -> Beginning | None:
+    async def begin(self) -> TargetBeginning | None:
         """Go on from the stored position or the remembered one; without any, from now.
 
         None if the log is empty. Raises what `Database` raises.
@@ -81,7 +81,7 @@ class TargetProgress:
         self.position = evolve(position, waiting={}, off=None)
         self.ends, self._saved = EndsUntil(position.ends_until), None
         gaps = (GapNotice(gap, self._means.clock()) for gap in position.gaps)
-        return Beginning((*gaps, *events), position.off)
+        return TargetBeginning((*gaps, *events), position.off)
 
     def rest(self, waiting: Iterable[WaitingEvent], off: TargetOff | None) -> None:
         """Remember the position with all that waits, and send nothing from now on."""

@@ -39,7 +39,7 @@ from facade.rights.right import Right
 from facade.rights.rights import Rights
 from facade.store.announcement import Announcement
 from facade.store.arriving_file import DATA
-from facade.store.beginnings import Beginning, is_begun
+from facade.store.beginnings import BeginningLock, is_begun
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.followed_ingest import FollowedIngest
 from facade.store.ingest_file import is_owned
@@ -316,7 +316,7 @@ class Flights:
         blob is in its place before its owner lets go of the folder.
         """
         layout = self._store.layout
-        beginning, folder = Beginning.take(layout.beginnings, right.name), layout.flight(right)
+        beginning, folder = BeginningLock.take(layout.beginnings, right.name), layout.flight(right)
         if beginning is None:
             return None
         nothing = NothingThere(folder, beginning)

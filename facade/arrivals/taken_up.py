@@ -10,7 +10,7 @@ from typing import Self
 from attrs import frozen
 
 from facade.arrivals.first_answer import Left
-from facade.store.beginnings import Beginning
+from facade.store.beginnings import BeginningLock
 from facade.store.ingest_file import OwnedIngest
 from facade.store.wanted_spans import ToldWants
 from facade.values.coverage import Coverage
@@ -54,7 +54,7 @@ class NothingThere:
     """The folder of a blob of which nothing is there, and that nobody else begins to bring."""
 
     _folder: Path
-    _beginning: Beginning
+    _beginning: BeginningLock
     left: None = None
 
     def take_up(self) -> TakenUp | None:

@@ -15,7 +15,7 @@ from attrs import define, field
 from facade.content.source import PiecesAtHand
 from facade.devices.device_connection import DeviceConnection
 from facade.pulls.pull_slots import PullSlots
-from facade.pulls.relay import Delivery
+from facade.pulls.relay import AnswerDelivery
 from facade.pulls.request_log import RequestLog, RequestRecord
 from facade.registries.connection_work import ConnectionWork
 from shared.approved_connection import ApprovedConnection
@@ -34,13 +34,13 @@ class BegunBlob:
     _slots: PullSlots
     _work: ConnectionWork
     _request_log: RequestLog
-    _delivery: Delivery = field(init=False)
+    _delivery: AnswerDelivery = field(init=False)
     _is_closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Count what is given."""
         counted = self._request_log.counting(self._record, Kind.BLOB)
-        self._delivery = Delivery(self._connection, counted)
+        self._delivery = AnswerDelivery(self._connection, counted)
 
     def begin(self, head: bytes) -> bool:
         """Give what can be given at once; tell whether something is left for `give_rest`."""

@@ -51,9 +51,9 @@ async def relay(
     """Send the pieces as the body of the response; `on_given` is told of bytes given to be sent.
 
     Errors before the first piece are raised as they are, because nothing was sent. After it, what
-    `Delivery` says is true.
+    `AnswerDelivery` says is true.
     """
-    delivery = Delivery(cast(DeviceConnection, request.protocol), on_given)
+    delivery = AnswerDelivery(cast(DeviceConnection, request.protocol), on_given)
     first = [await anext(pieces, None)]  # taken out: this frame stays while the device reads
     with delivery.watched(window_seconds):
         writer = cast(StreamWriter, await response.prepare(request))
@@ -63,7 +63,7 @@ async def relay(
 
 
 @define(eq=False)
-class Delivery:
+class AnswerDelivery:
     """The bytes of one answer on their way to a device; `on_given` is told of them.
 
     If it fails, the connection is reset. A device that takes too little within a window is cut.

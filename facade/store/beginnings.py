@@ -18,7 +18,7 @@ _DIGITS: Final = 15  # hexadecimal, of a name that is a hash: no two that begin 
 
 
 @frozen
-class Beginning:
+class BeginningLock:
     """The lock of one who begins. It ends with the process."""
 
     _descriptor: int

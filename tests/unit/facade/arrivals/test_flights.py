@@ -14,7 +14,7 @@ from facade.arrivals.flight import NothingArrivesError
 from facade.loop.thread_work import in_index_thread
 from facade.registries.payer import FREE, FreeDownload
 from facade.rights.right import FlightKey, Right
-from facade.store.beginnings import Beginning
+from facade.store.beginnings import BeginningLock
 from facade.store.file_lock import lock_exclusively
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind, RepositoryName
@@ -236,7 +236,7 @@ async def test_who_finds_that_another_begins_waits_and_then_brings_it_itself(wor
     host, process = world.hosts["g"], world.processes[0]
     host.serve(BLOB, REPOSITORY, Honest(), None)
     right = Right(FlightKey(host.connection.access_key, Kind.BLOB, BLOB.digest), SOME_REPOSITORY)
-    beginning = Beginning.take(world.layout.beginnings, right.name)
+    beginning = BeginningLock.take(world.layout.beginnings, right.name)
     assert beginning is not None
     pull = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
     with contextlib.suppress(TimeoutError):

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from facade.store.beginnings import Beginning, is_begun
+from facade.store.beginnings import BeginningLock, is_begun
 
 NAME, OTHER = (f"{hashlib.sha256(text).hexdigest()}-0" for text in (b"one", b"other"))
 TAKES_IT = (
-    "import pathlib, sys; from facade.store.beginnings import Beginning;"
-    "print(Beginning.take(pathlib.Path(sys.argv[1]), sys.argv[2]) is not None)"
+    "import pathlib, sys; from facade.store.beginnings import BeginningLock;"
+    "print(BeginningLock.take(pathlib.Path(sys.argv[1]), sys.argv[2]) is not None)"
 )
 
 
@@ -18,18 +18,18 @@ def test_one_at_a_time_begins_and_others_are_told(tmp_path: Path) -> None:
     """Also within a process; and another blob is another matter."""
     file = tmp_path / "beginnings"
     assert not is_begun(file, NAME)
-    first = Beginning.take(file, NAME)
+    first = BeginningLock.take(file, NAME)
     assert first is not None
-    assert Beginning.take(file, NAME) is None
+    assert BeginningLock.take(file, NAME) is None
     assert is_begun(file, NAME)
     assert not is_begun(file, OTHER)
-    other = Beginning.take(file, OTHER)
+    other = BeginningLock.take(file, OTHER)
     assert other is not None
     other.let_go()
     assert is_begun(file, NAME)
     first.let_go()
     assert not is_begun(file, NAME)
-    again = Beginning.take(file, NAME)
+    again = BeginningLock.take(file, NAME)
     assert again is not None
     again.let_go()
 
