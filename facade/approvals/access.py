@@ -7,6 +7,7 @@ refuses a pull, no connection with a shorter prefix is tried.
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from attrs import frozen
 
@@ -74,10 +75,16 @@ def serving_connection(
 def longest_prefix_first(
     connections: Iterable[ApprovedConnection],
 ) -> tuple[ApprovedConnection, ...]:
-    """Return the connections of one host in the order in which `authorize_pull` reads them."""
-    return tuple(
-        sorted(connections, key=lambda each: (_prefix_depth(each), each.generation), reverse=True)
-    )
+    """Return the connections of one host in the order in which `authorize_pull` reads them.
+
+    It is the same order whichever was read first. No control plane signs two of one place and
+    generation; if there are, their ids decide.
+    """
+    return tuple(sorted(connections, key=_precedence, reverse=True))
+
+
+def _precedence(connection: ApprovedConnection) -> tuple[int, int, UUID]:
+    return _prefix_depth(connection), connection.generation, connection.id
 
 
 def _covers(connection: ApprovedConnection, repository: RepositoryName) -> bool:

@@ -108,6 +108,15 @@ def test_what_is_allowed_is_allowed_by_every_rule(
     assert decision.connection.expires_at is None or decision.connection.expires_at > NOW
 
 
+@given(st.lists(connections, max_size=5, unique_by=lambda each: each.id))
+def test_the_order_is_the_same_whichever_was_read_first(
+    all_connections: list[ApprovedConnection],
+) -> None:
+    """Of the same place and generation, too: rows that are verified late are read in no order."""
+    alike = [attrs.evolve(each, generation=7) for each in all_connections]
+    assert longest_prefix_first(alike) == longest_prefix_first(alike[::-1])
+
+
 @given(pulls, devices, st.lists(connections, max_size=4), connections)
 def test_a_longer_prefix_takes_the_place_of_a_shorter_one_even_to_refuse(
     pull: Pull,
