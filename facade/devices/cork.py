@@ -16,7 +16,7 @@ QUIET_TURNS: Final = 2
 class Cork:
     """`TCP_CORK` (tcp(7)) of one connection. `is_done`: nothing waits, and no writer is paused."""
 
-    __slots__ = ("_connection", "_is_done", "_is_in", "_is_watched", "_loop", "_quiet_turns")
+    __slots__ = ("_connection", "_is_done", "_is_watched", "_loop", "_quiet_turns", "is_in")
 
     def __init__(
         self,
@@ -26,13 +26,14 @@ class Cork:
     ) -> None:
         """Hold nothing back yet."""
         self._loop, self._connection, self._is_done = loop, connection, is_done
-        self._is_in = self._is_watched = False
+        self.is_in = False  # whether packets that are not full are held back
+        self._is_watched = False
         self._quiet_turns = 0  # turns since the last write
 
     def put_in(self) -> None:
         """Hold back a packet that is not full, until nothing was written for some turns."""
-        if not self._is_in:
-            self._is_in = True
+        if not self.is_in:
+            self.is_in = True
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
             self.watch()
 
@@ -42,14 +43,14 @@ class Cork:
 
     def watch(self) -> None:
         """Count turns from now on. Call it again whenever `is_done` becomes true."""
-        if self._is_in and not self._is_watched:
+        if self.is_in and not self._is_watched:
             self._is_watched = True
             self._loop.call_soon(self._end_turn)
 
     def take_out(self) -> None:
         """Hold back nothing: for now, nothing follows what was written."""
-        if self._is_in:
-            self._is_in = False
+        if self.is_in:
+            self.is_in = False
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     def let_go(self) -> None:
@@ -58,7 +59,7 @@ class Cork:
 
     def _end_turn(self) -> None:
         self._is_watched = False
-        if not (self._is_in and self._is_done()):
+        if not (self.is_in and self._is_done()):
             return
         if self._quiet_turns < QUIET_TURNS:
             self._quiet_turns += 1

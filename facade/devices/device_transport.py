@@ -197,7 +197,7 @@ class DeviceTransport(asyncio.Transport):
 
         A packet that is not full need not wait for the turns after which that is certain.
         """
-        if not self._unsent and not self._is_closed:
+        if self._cork.is_in and not self._unsent and not self._is_closed:
             self._cork.take_out()
 
     @override
