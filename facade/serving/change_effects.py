@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from facade.approvals.snapshot import Change, RowOutcome, Snapshot
 from facade.devices.live_connections import LiveConnections
@@ -24,7 +24,7 @@ class ChangeEffects:
     _upstreams: Upstreams
     _work: ConnectionWork
     _live: LiveConnections
-    connections_changed: asyncio.Event
+    connections_changed: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     def apply(self, change: Change) -> None:
         """Let a change of the snapshot take effect."""

@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Self
 
 from attrs import frozen
 
+from facade.approvals.feed_state import FeedState
+from facade.approvals.snapshot import Snapshot
+from facade.approvals.statement_feed import StatementFeed
 from facade.arrivals.flights import Flights
 from facade.arrivals.stream_growth import GrowthTerms
 from facade.content.far_ranges import FarRanges
@@ -33,6 +37,21 @@ class KnownApprovals:
     access_keys: Callable[[], frozenset[str]]  # of the connections that serve now
     are_known: Callable[[], bool]  # whether the database was read whole, and can be verified
     changed: asyncio.Event  # set with each change of a connection
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, feed: StatementFeed, changed: asyncio.Event) -> Self:
+        """Return what a snapshot knows of them, which a feed keeps fresh."""
+
+        def are_known() -> bool:
+            # With a wrong statement key nothing would be approved, and every right would end for
+            # good. So would the rights of what is not verified yet.
+            return (
+                feed.state is FeedState.FOLLOWING
+                and not snapshot.refused_rows.lacks_key
+                and snapshot.is_settled
+            )
+
+        return cls(snapshot.access_keys, are_known, changed)
 
 
 @asynccontextmanager
