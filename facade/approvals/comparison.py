@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 from attrs import define, field
 
-from facade.approvals.snapshot import Snapshot
+from facade.approvals.remembered_statements import RememberedStatements
 from facade.approvals.statement_rows import SignaturePage, signature_pages
 
 # What differs is read in parts of so many bytes of names and signatures: 65,000 approvals.
@@ -23,7 +23,7 @@ DIFFERING_COST_BYTES: Final = 200  # of a name and a signature, without the name
 class Comparison:
     """What a scan of the signatures has found so far, bounded in bytes."""
 
-    _snapshot: Snapshot
+    _remembered: RememberedStatements
     _skip: int  # so many rows that differ were read already, and still differ
     present: set[str] = field(factory=set, init=False)  # of what is known
     differing: list[tuple[str, bytes | None]] = field(factory=list, init=False)
@@ -37,9 +37,9 @@ class Comparison:
         self.rows += len(page.signatures) + page.nameless
         self.nameless += page.nameless
         for row in page.signatures:
-            if self._snapshot.knows(row[0]):
+            if self._remembered.knows(row[0]):
                 self.present.add(row[0])
-            if not self._snapshot.differs(*row):
+            if not self._remembered.differs(*row):
                 continue
             if self._skip:
                 self._skip -= 1
@@ -51,12 +51,14 @@ class Comparison:
             self.differing.append(row)
 
 
-async def compared(connection: asyncpg.Connection, snapshot: Snapshot, skip: int) -> Comparison:
+async def compared(
+    connection: asyncpg.Connection, remembered: RememberedStatements, skip: int
+) -> Comparison:
     """Return which rows differ from what is served, without the first `skip` of these.
 
     Raises one of `DATABASE_FAILURES`.
     """
-    comparison = Comparison(snapshot, skip)
+    comparison = Comparison(remembered, skip)
     async with aclosing(signature_pages(connection)) as pages:
         async for page in pages:
             comparison.take(page)

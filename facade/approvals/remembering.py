@@ -63,7 +63,7 @@ class Remembering:
         to_save = [
             (subject, known)
             for subject in self._unsaved
-            if (known := self._snapshot.remembered(subject)) is not None
+            if (known := self._snapshot.remembered.get(subject)) is not None
         ]
         if not to_save and read_at is None:
             return

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from facade.approvals.refusal_lines import RefusalLines
 from facade.approvals.remembering import Remembering
-from facade.approvals.snapshot import Change, RowOutcome, Snapshot
+from facade.approvals.row_change import Change, RowOutcome
+from facade.approvals.snapshot import Snapshot
 from facade.approvals.statement_rows import FoundRows
 from facade.approvals.verified_row import RefusedRow, StatementRow, VerifiedRow, verify_row
 from facade.loop.thread_work import in_access_thread

@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from attrs import frozen
 
-from facade.approvals.snapshot import RememberedStatement
+from facade.approvals.remembered_statements import RememberedStatement
 from facade.approvals.statement_rows import (
     MAX_NAME_BYTES,
     MAX_PAYLOAD_BYTES,

@@ -240,10 +240,10 @@ class StatementFeed:
         self._snapshot.refused_rows.begin_comparison()
         still_differing = 0
         while True:
-            part = await compared(connection, self._snapshot, still_differing)
+            part = await compared(connection, self._snapshot.remembered, still_differing)
             for batch in _batched(part.differing, BATCH_ROWS):
                 await self._read(connection, [subject for subject, _ in batch])
-                still_differing += sum(self._snapshot.differs(*row) for row in batch)
+                still_differing += sum(self._snapshot.remembered.differs(*row) for row in batch)
                 if self._last_read is None:  # the first load: its objects will stay
                     gc.freeze()
                 await self._read_pending(connection)
@@ -260,8 +260,8 @@ class StatementFeed:
 
     async def _read_absent(self, connection: asyncpg.Connection, present: set[str]) -> None:
         """Read again what was on no page: it is gone, or was written meanwhile."""
-        for some in _batched(self._snapshot.subjects(), SUBJECTS_AT_ONCE):
-            for batch in _batched(self._snapshot.absent(some, present), BATCH_ROWS):
+        for some in _batched(self._snapshot.remembered.subjects(), SUBJECTS_AT_ONCE):
+            for batch in _batched(self._snapshot.remembered.absent(some, present), BATCH_ROWS):
                 await self._read(connection, batch)
             await asyncio.sleep(0)
 

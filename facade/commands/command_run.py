@@ -59,7 +59,7 @@ class CommandMeans:
 
     def connection_of(self, asked: TypedRepository) -> ApprovedConnection:
         """Return the connection that serves a repository; raise `NotServedError`."""
-        candidates = self.approvals.snapshot.connections_of(asked.host)
+        candidates = self.approvals.snapshot.connections.of_host(asked.host)
         decision = serving_connection(asked.repository, candidates, datetime.now(UTC))
         if isinstance(decision, Denied):
             raise NotServedError(f"{asked}: {decision.reason}")
@@ -67,7 +67,7 @@ class CommandMeans:
 
     def connections_of(self, host: RegistryHost) -> tuple[ApprovedConnection, ...]:
         """Return every approved connection of a host; raise `NotServedError` for none."""
-        connections = self.approvals.snapshot.connections_of(host)
+        connections = self.approvals.snapshot.connections.of_host(host)
         if not connections:
             raise NotServedError(f"{host}: {DenialReason.NOT_CONNECTED}")
         return connections

@@ -107,7 +107,7 @@ def identified(
     """Return who it is, and the approved connections that serve its fleet."""
     if device.identity is None:
         return Identified(certificate, None, device.problem)
-    if snapshot.is_revoked(device.identity, device.issuer):
+    if snapshot.revoked.includes(device.identity, device.issuer):
         return Identified(certificate, device.identity, "the device is revoked")
     now, fleet = datetime.now(UTC), device.identity.fleet
     return Identified(
@@ -116,7 +116,7 @@ def identified(
         None,
         tuple(
             sorted(
-                (each for each in snapshot.connections() if _serves(each, fleet, now)),
+                (each for each in snapshot.connections.all() if _serves(each, fleet, now)),
                 key=lambda each: (str(each.document.host), str(each.document.repository_prefix)),
             )
         ),

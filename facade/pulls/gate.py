@@ -47,7 +47,7 @@ class Gate:
             )
         if (problem := connection.certificate_problem()) is not None:
             raise DeviceRefusedError(errors.DEVICE_DENIED, problem, DeviceRefusal.CERTIFICATE)
-        if self._snapshot.is_revoked(device, presented.issuer):
+        if self._snapshot.revoked.includes(device, presented.issuer):
             raise DeviceRefusedError(
                 errors.DEVICE_REVOKED, "the device is revoked", DeviceRefusal.REVOKED
             )

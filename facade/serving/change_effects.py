@@ -6,7 +6,8 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from facade.approvals.snapshot import Change, RowOutcome, Snapshot
+from facade.approvals.row_change import Change, RowOutcome
+from facade.approvals.snapshot import Snapshot
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice
 from facade.registries.connection_work import ConnectionWork
@@ -45,7 +46,7 @@ class ChangeEffects:
 
     def _cut_revoked(self, change: Change) -> None:
         def is_revoked(device: PresentedDevice) -> bool:
-            return device.identity is not None and self._snapshot.is_revoked(
+            return device.identity is not None and self._snapshot.revoked.includes(
                 device.identity, device.issuer
             )
 

@@ -173,5 +173,5 @@ def _show_approvals(metrics: ApprovalMetrics, readiness: Readiness, snapshot: Sn
     for why in WhyRefused:
         counts = (refused_rows.of_connections, refused_rows.of_devices, refused_rows.beyond)
         metrics.refused_rows.labels(why).set(sum(each[why] for each in counts))
-    metrics.vanished_connections.set(snapshot.vanished_connections)
+    metrics.vanished_connections.set(snapshot.remembered.vanished_connections)
     metrics.snapshot_age.set(readiness.age_seconds())

@@ -51,7 +51,7 @@ class KnownApprovals:
                 and snapshot.is_settled
             )
 
-        return cls(snapshot.access_keys, are_known, changed)
+        return cls(snapshot.connections.access_keys, are_known, changed)
 
 
 @asynccontextmanager

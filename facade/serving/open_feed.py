@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from facade.approvals.remembering import Remembering
-from facade.approvals.snapshot import Change, RowOutcome, Snapshot
+from facade.approvals.row_change import Change, RowOutcome
+from facade.approvals.snapshot import Snapshot
 from facade.approvals.state_file import StateFile
 from facade.approvals.statement_feed import STATEMENTS, VERIFICATION, StatementFeed
 from facade.loop.thread_work import in_access_thread

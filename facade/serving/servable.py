@@ -114,7 +114,7 @@ class Servable:
         return census.serving > shut or (census.serving > 0 and self.stores_some())
 
     def _statements(self, census: Census, stops: Stops) -> Iterator[Problem]:
-        rows, vanished = self._snapshot.refused_rows, self._snapshot.vanished_connections
+        rows, vanished = self._snapshot.refused_rows, self._snapshot.remembered.vanished_connections
         connections, devices = +rows.of_connections, +rows.of_devices
         said = []
         if connections:

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from attrs import evolve
 
-from facade.approvals.snapshot import RememberedStatement
+from facade.approvals.remembered_statements import RememberedStatement
 from facade.approvals.state_file import StateFile
 from shared.outside_bytes import Party
 from tests.adversary.facade.attacked import AttackedFacade

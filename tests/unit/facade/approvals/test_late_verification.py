@@ -16,13 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from facade.approvals.claims import claim_of
 from facade.approvals.refused_rows import WhyRefused
+from facade.approvals.remembered_statements import RememberedStatement
 from facade.approvals.remembering import Remembering
-from facade.approvals.snapshot import (
-    MAX_VERIFIED_FOR_A_PULL,
-    RememberedStatement,
-    RowOutcome,
-    Snapshot,
-)
+from facade.approvals.row_change import RowOutcome
+from facade.approvals.snapshot import MAX_VERIFIED_FOR_A_PULL, Snapshot
 from facade.approvals.state_file import StateFile
 from facade.approvals.statement_feed import StatementFeed
 from facade.approvals.unverified_rows import UnverifiedRow
@@ -172,16 +169,16 @@ class LateMachine(RuleBasedStateMachine):
         if not hasattr(self, "late"):
             return
         device = DeviceIdentity(DEVICE, None, "1", NOW)
-        assert self.early.is_revoked(device, "") == self.late.is_revoked(device, "")
-        assert sorted(self.early.subjects()) == sorted(self.late.subjects())
+        assert self.early.revoked.includes(device, "") == self.late.revoked.includes(device, "")
+        assert sorted(self.early.remembered.subjects()) == sorted(self.late.remembered.subjects())
         if self.late.unverified:
             assert not self.late.is_settled
             return
         for subject in SUBJECTS:
-            assert self.early.remembered(subject) == self.late.remembered(subject)
-        assert set(self.early.connections()) == set(self.late.connections())
+            assert self.early.remembered.get(subject) == self.late.remembered.get(subject)
+        assert set(self.early.connections.all()) == set(self.late.connections.all())
         assert self.early.census.serving(NOW) == self.late.census.serving(NOW)
-        assert self.early.access_keys() == self.late.access_keys()
+        assert self.early.connections.access_keys() == self.late.connections.access_keys()
 
     def teardown(self) -> None:
         """Verify the rest: then nothing can be told apart, and refusals are told once."""
@@ -306,6 +303,7 @@ async def test_a_revocation_holds_from_the_start_whoever_wrote_it(state_file: St
     feed = feed_of(state_file, snapshot)
     await feed.restore()
     seven, eight = (DeviceIdentity(f"press-{each}", None, "1", NOW) for each in (7, 8))
-    assert (snapshot.is_revoked(seven, ""), snapshot.is_revoked(eight, "")) == (True, False)
+    devices = snapshot.revoked
+    assert (devices.includes(seven, ""), devices.includes(eight, "")) == (True, False)
     await feed.verify_rest()
-    assert (snapshot.is_revoked(seven, ""), snapshot.is_revoked(eight, "")) == (True, False)
+    assert (devices.includes(seven, ""), devices.includes(eight, "")) == (True, False)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from facade.approvals.refusal_lines import LINES_A_MINUTE, RefusalLines
 from facade.approvals.refused_rows import MAX_STRANGERS, MAX_STRANGERS_BYTES, WhyRefused
-from facade.approvals.snapshot import RowOutcome, Snapshot
+from facade.approvals.row_change import RowOutcome
+from facade.approvals.snapshot import Snapshot
 from facade.approvals.verified_row import RefusedRow, StatementRow, verify_row
 from shared.keys import key_id
 from shared.statement import ConnectionApproval, StoredStatement

@@ -11,8 +11,10 @@ import attrs
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from facade.approvals.remembered_statements import RememberedStatement
 from facade.approvals.remembering import MAX_CLOCK_STEP_BACK_SECONDS, Remembering
-from facade.approvals.snapshot import RememberedStatement, RowOutcome, Snapshot
+from facade.approvals.row_change import RowOutcome
+from facade.approvals.snapshot import Snapshot
 from facade.approvals.state_file import STATE_FILE_NAME, StateFile
 from facade.approvals.statement_feed import StatementFeed
 from facade.approvals.verified_row import StatementRow, verify_row

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from facade.approvals.refused_rows import WhyRefused
-from facade.approvals.snapshot import RememberedStatement, RowOutcome, Snapshot
+from facade.approvals.remembered_statements import RememberedStatement
+from facade.approvals.row_change import RowOutcome
+from facade.approvals.snapshot import Snapshot
 from facade.approvals.verified_row import (
     TOO_FAR_AHEAD,
     RefusedRow,
@@ -239,15 +241,16 @@ class SnapshotMachine(RuleBasedStateMachine):
             if not known.withdrawn
         }
         everything = {*self.model.known, *self.database}
-        assert set(self.snapshot.subjects()) == self.model.known.keys() | self.model.refused
+        remembered = self.snapshot.remembered
+        assert set(remembered.subjects()) == self.model.known.keys() | self.model.refused
         for subject, signature in signatures.items():
-            assert not self.snapshot.differs(subject, signature)
+            assert not self.snapshot.remembered.differs(subject, signature)
         for subject in everything:
-            assert self.snapshot.differs(subject, b"another signature")
+            assert self.snapshot.remembered.differs(subject, b"another signature")
         standing = signatures.keys() - self.database.keys()
         waiting = self.model.refused | self.model.unsought
         expected = standing | (waiting - self.database.keys())
-        absent = self.snapshot.absent(self.snapshot.subjects(), self.database)
+        absent = remembered.absent(remembered.subjects(), self.database)
         assert set(absent) == expected
         changes = {subject: self.snapshot.vanish(subject) for subject in absent}
         vanished = {each for each in absent if changes[each].outcome is RowOutcome.VANISHED}
@@ -258,7 +261,7 @@ class SnapshotMachine(RuleBasedStateMachine):
             self._keep(subject)
         for subject, row in self.database.items():
             differs = signatures.get(subject) != row.stored.signature
-            assert self.snapshot.differs(subject, row.stored.signature) == differs
+            assert self.snapshot.remembered.differs(subject, row.stored.signature) == differs
             if differs:
                 self._read(subject)
 
@@ -286,18 +289,19 @@ class SnapshotMachine(RuleBasedStateMachine):
         )
         assert {each for each in SUBJECTS if self.snapshot.serving(each)} == serving
         assert sum(self.snapshot.census.serving(NOW).values()) == len(serving)
-        assert len(self.snapshot.access_keys()) == len(serving)
+        assert len(self.snapshot.connections.access_keys()) == len(serving)
         rows = self.snapshot.refused_rows
         assert set(rows.subjects()) == self.model.refused
         of_connections = {each for each in self.model.refused if each.startswith("connection/")}
         assert rows.of_connections.total() == len(of_connections)
         assert rows.of_devices.total() == len(self.model.refused - of_connections)
         assert 0 <= rows.would_serve <= len(of_connections)
-        assert self.snapshot.vanished_connections == len(self.model.vanished)
-        by_host = [each for host in HOSTS for each in self.snapshot.connections_of(host)]
+        assert self.snapshot.remembered.vanished_connections == len(self.model.vanished)
+        by_host = [each for host in HOSTS for each in self.snapshot.connections.of_host(host)]
         assert sorted(f"connection/{each.id}" for each in by_host) == sorted(serving)
         for host in HOSTS:
-            assert {each.document.host for each in self.snapshot.connections_of(host)} <= {host}
+            served = self.snapshot.connections.of_host(host)
+            assert {each.document.host for each in served} <= {host}
         for subject in serving:
             connection = self.snapshot.serving(subject)
             assert connection is not None
@@ -305,10 +309,11 @@ class SnapshotMachine(RuleBasedStateMachine):
         for device in DEVICES:
             identity = DeviceIdentity(device, None, "other serial", NOW)
             revoked = self.model.is_revoked(f"device/{device}")
-            assert self.snapshot.is_revoked(identity, ISSUER) == revoked
+            assert self.snapshot.revoked.includes(identity, ISSUER) == revoked
         certificate = DeviceIdentity("press-9", None, SERIAL, NOW)
-        assert self.snapshot.is_revoked(certificate, ISSUER) == self.model.is_revoked(SUBJECTS[-1])
-        assert not self.snapshot.is_revoked(certificate, "CN=another CA")
+        is_revoked = self.model.is_revoked(SUBJECTS[-1])
+        assert self.snapshot.revoked.includes(certificate, ISSUER) == is_revoked
+        assert not self.snapshot.revoked.includes(certificate, "CN=another CA")
 
     def _write(self, row: StatementRow, *, told: bool) -> None:
         self.database[row.subject] = row
@@ -330,7 +335,7 @@ class SnapshotMachine(RuleBasedStateMachine):
             self._keep(subject)
 
     def _keep(self, subject: str) -> None:
-        remembered = self.snapshot.remembered(subject)
+        remembered = self.snapshot.remembered.get(subject)
         assert remembered is not None
         self.on_disk[subject] = remembered
 
@@ -382,7 +387,7 @@ def test_a_revocation_that_the_state_folder_cannot_prove_holds() -> None:
     assert isinstance(unknown_key, RefusedRow)
     snapshot = Snapshot()
     snapshot.restore(unknown_key, 1, withdrawn=False)
-    assert snapshot.is_revoked(DeviceIdentity(DEVICES[0], None, "1", NOW), ISSUER)
+    assert snapshot.revoked.includes(DeviceIdentity(DEVICES[0], None, "1", NOW), ISSUER)
 
 
 def candidate(subject: str, generation: int, *, grants: bool) -> VerifiedRow | RefusedRow:
@@ -399,7 +404,7 @@ def test_a_generation_far_ahead_is_neither_taken_nor_remembered() -> None:
     assert (refused.outcome, refused.reason) == (RowOutcome.REFUSED, TOO_FAR_AHEAD)
     assert snapshot.serving(subject) is None
     assert snapshot.refused_rows.of_connections[WhyRefused.AHEAD] == 1
-    known = snapshot.remembered(subject)
+    known = snapshot.remembered.get(subject)
     assert known is not None
     assert known.generation == 5
     assert snapshot.apply(candidate(subject, 4, grants=True)).outcome is RowOutcome.REFUSED
@@ -412,9 +417,9 @@ def test_a_revocation_far_ahead_revokes_and_is_not_remembered() -> None:
     snapshot, subject = Snapshot(), f"device/{DEVICES[0]}"
     device = DeviceIdentity(DEVICES[0], None, "1", NOW)
     assert snapshot.apply(candidate(subject, 101, grants=False)).outcome is RowOutcome.REFUSED
-    assert snapshot.is_revoked(device, ISSUER)
-    assert snapshot.remembered(subject) is None
+    assert snapshot.revoked.includes(device, ISSUER)
+    assert snapshot.remembered.get(subject) is None
     assert snapshot.apply(candidate(subject, 7, grants=True)).outcome is RowOutcome.ACCEPTED
-    assert not snapshot.is_revoked(device, ISSUER)
+    assert not snapshot.revoked.includes(device, ISSUER)
     assert snapshot.apply(candidate(subject, 101, grants=True)).outcome is RowOutcome.REFUSED
-    assert snapshot.is_revoked(device, ISSUER)  # what is not believed lets nobody in
+    assert snapshot.revoked.includes(device, ISSUER)  # what is not believed lets nobody in

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from facade.approvals.snapshot import RememberedStatement
+from facade.approvals.remembered_statements import RememberedStatement
 from facade.approvals.state_file import STATE_FILE_NAME, StateFile, StateFileError, StateRow
 from facade.approvals.verified_row import StatementRow
 from shared.statement import StoredStatement
@@ -23,7 +23,7 @@ KILLS = 8
 WRITER = """
 import sys
 from pathlib import Path
-from facade.approvals.snapshot import RememberedStatement
+from facade.approvals.remembered_statements import RememberedStatement
 from facade.approvals.state_file import StateFile
 from shared.statement import StoredStatement
 

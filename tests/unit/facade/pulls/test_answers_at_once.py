@@ -68,7 +68,7 @@ class Scene:
     def approve(self, **scope: object) -> None:
         """Approve the host's connection, which brought the manifest."""
         self.door.approve(**scope)
-        self.content.rights.update(self.door.snapshot.access_keys())
+        self.content.rights.update(self.door.snapshot.connections.access_keys())
 
     @property
     def counted(self) -> int:
@@ -153,8 +153,9 @@ def revoke_device(scene: Scene) -> None:
 
 def revoke_connection(scene: Scene) -> None:
     """Revoke the connection."""
-    (serving,) = scene.door.snapshot.access_keys()
-    subjects = [each for each in scene.door.snapshot.subjects() if each.startswith("connection/")]
+    (serving,) = scene.door.snapshot.connections.access_keys()
+    remembered = scene.door.snapshot.remembered.subjects()
+    subjects = [each for each in remembered if each.startswith("connection/")]
     (connection,) = (scene.door.snapshot.serving(each) for each in subjects)
     assert connection is not None
     assert connection.access_key == serving

@@ -73,7 +73,9 @@ async def scene() -> Scene:
     door.approve()
     record = RequestRecord("GET")
     assert slots.take_nowait(DEVICE)
-    subjects = [each for each in door.snapshot.subjects() if each.startswith("connection/")]
+    subjects = [
+        each for each in door.snapshot.remembered.subjects() if each.startswith("connection/")
+    ]
     (approved,) = (door.snapshot.serving(each) for each in subjects)
     assert approved is not None
     blob = BegunBlob(
