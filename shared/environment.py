@@ -33,6 +33,7 @@ import difflib
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NoReturn, TypeVar, cast
 
@@ -60,6 +61,10 @@ _KUBERNETES_SERVICE: Final = re.compile(
 _MICROSECONDS: Final = re.compile("[1-9][0-9]{0,15}", re.ASCII)
 _QUOTES: Final = "\"'"
 _PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")  # what `urllib` looks for
+# typed-settings parses the source of the class, and CPython counts the depth of such a tree for all
+# threads together. If one thread lets another go on meanwhile (in a finalizer), and that one parses
+# too, both may fail with `SystemError: AST constructor recursion depth mismatch`.
+_PARSES_SOURCE: Final = threading.Lock()
 _Settings = TypeVar("_Settings")
 
 
@@ -83,12 +88,13 @@ def load(
 
     Without `environ`, they come from the process's own environment.
     `beside` are the classes of other commands with the same prefix: their variables are known,
-    and not read.
+    and not read. Threads that load at once follow one another.
     """
     environment = _Environment(prefix, os.environ if environ is None else environ)
     environment.note_unknown_variables([cls, *beside])
     try:
-        settings = ts.load_settings(cls, [environment], converter=environment)
+        with _PARSES_SOURCE:
+            settings = ts.load_settings(cls, [environment], converter=environment)
     except InvalidSettingsError:
         if not environment.problems:
             raise  # the class is wrong, not the environment
@@ -215,7 +221,7 @@ class _Environment:
         return f"{self._prefix}_{field.upper()}"
 
     def _variables(self, cls: type) -> Iterable[str]:
-        for option in deep_options(cls):
+        for option in options_of(cls):
             yield self._variable(option.path)
             if not option.path.endswith("_file"):
                 yield f"{self._variable(option.path)}_FILE"
@@ -265,6 +271,12 @@ class _Environment:
 
 class _UnreadableError(Exception):
     """A text does not have its form. That was said already, without the text."""
+
+
+def options_of(cls: type) -> OptionList:
+    """Return the options of a class of settings. It may be asked from any thread."""
+    with _PARSES_SOURCE:
+        return deep_options(cls)
 
 
 def form_of_option(option: OptionInfo) -> Form:

@@ -10,10 +10,9 @@ from typing import Final
 import orjson
 import yaml
 from attrs import asdict, frozen
-from typed_settings.cls_utils import deep_options
 from typed_settings.types import OptionInfo
 
-from shared.environment import form_of_option
+from shared.environment import form_of_option, options_of
 
 _GAP: Final = "  "
 
@@ -48,7 +47,7 @@ def setting_rows(
     """
     options: dict[str, dict[str, OptionInfo]] = {}
     for command, cls in commands.items():
-        for option in deep_options(cls):
+        for option in options_of(cls):
             options.setdefault(option.path, {})[command] = option
     if missing := options.keys() - meanings.keys():
         raise KeyError(*sorted(missing))

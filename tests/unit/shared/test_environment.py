@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,7 +16,7 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.environment import MAX_VALUE_FILE_BYTES, ConfigurationError, load
+from shared.environment import MAX_VALUE_FILE_BYTES, ConfigurationError, load, options_of
 from shared.secret import Secret
 from shared.setting_types import (
     ByteSize,
@@ -370,6 +372,29 @@ def test_bounds_that_quote_are_the_programmers_error() -> None:
 
     with pytest.raises(TypeError, match="a Form"):
         load(Validated, "APP", {})
+
+
+class LetsOthersGoOn:
+    """Garbage in a circle: the thread that happens to collect it lets another one go on."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        time.sleep(0.001)
+
+
+def test_threads_that_load_at_once_all_do(least: dict[str, str]) -> None:
+    """Without taking turns they failed with a `SystemError`, now and then: in CPython's parser."""
+
+    def load_one(_: int) -> tuple[Settings, int]:
+        garbage = [LetsOthersGoOn() for _ in range(3)]
+        del garbage
+        return load(Settings, "APP", least), len(options_of(Settings))
+
+    with ThreadPoolExecutor(2) as threads:
+        loaded = [*threads.map(load_one, range(40))]
+    assert loaded == 40 * [(load(Settings, "APP", least), len(attrs.fields(Settings)))]
 
 
 def test_a_command_prints_every_problem_and_exits_with_2() -> None:
