@@ -23,7 +23,7 @@ from tests.adversary.guards import Break, breaks_of
 
 REPOSITORY: Final = Path(__file__).parents[2]
 COPIED: Final = ("control_plane", "facade", "shared", "tests", "deploy", "docs")
-COPIED_FILES: Final = ("pyproject.toml", "SECURITY.md", "Makefile")
+COPIED_FILES: Final = ("pyproject.toml", "Makefile")
 _FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (.*?)(?: - (.*))?$", re.MULTILINE)
 _TABLE: Final = re.compile(r"^=+ attacks =+\n(.*?)\n(?:\n|=)", re.MULTILINE | re.DOTALL)
 

@@ -78,7 +78,7 @@ def test_each_reader_is_attacked_in_a_running_process() -> None:
 
 def test_the_bounds_of_libraries_readers_are_on_the_page() -> None:
     """Which another test compares with the code."""
-    page = (TESTS.parent / "SECURITY.md").read_text()
+    page = (TESTS.parent / "docs" / "bounds.md").read_text()
     for reader in LIBRARY_READERS:
         assert all(f"`{bound}`" in page for bound in reader.bounded_by), reader.parser
 
