@@ -8,8 +8,9 @@ from typing import Final
 
 import asyncpg
 
-from shared.postgres.connect import connect
+from shared.postgres.connect import connect, reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
+from shared.postgres.reasons import in_words
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each host, unless the URL says otherwise
 QUERY_TIMEOUT_SECONDS: Final = 10.0  # a stopped Postgres does not answer
@@ -25,6 +26,11 @@ DATABASE_FAILURES: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+
+
+def unreadable(error: BaseException) -> str:
+    """Return in words that the database cannot be read, and why; no library's text."""
+    return f"the database cannot be read: {in_words(reason_of(error))}"
 
 
 async def connect_database(parameters: ConnectionParameters) -> asyncpg.Connection:

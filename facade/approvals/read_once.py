@@ -16,7 +16,12 @@ import asyncpg
 from attrs import frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from facade.approvals.database import CONNECT_TIMEOUT_SECONDS, DATABASE_FAILURES, connect_database
+from facade.approvals.database import (
+    CONNECT_TIMEOUT_SECONDS,
+    DATABASE_FAILURES,
+    connect_database,
+    unreadable,
+)
 from facade.approvals.snapshot import Snapshot
 from facade.approvals.statement_rows import (
     BATCH_ROWS,
@@ -28,7 +33,6 @@ from facade.approvals.statement_rows import (
 from facade.approvals.verified_row import RefusedRow, VerifiedRow, verify_row
 from facade.errors import CommandError
 from shared.generation_bound import highest_generation_at
-from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.safe_message import SafeMessage
 
@@ -89,7 +93,7 @@ async def _found(database: ConnectionParameters, also: frozenset[str]) -> AsyncI
         finally:
             await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
     except DATABASE_FAILURES as error:
-        raise DatabaseUnreadableError(f"the database cannot be read: {reason_of(error)}") from None
+        raise DatabaseUnreadableError(unreadable(error)) from None
 
 
 async def _subjects(connection: asyncpg.Connection, also: frozenset[str]) -> list[str]:

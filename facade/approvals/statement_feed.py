@@ -25,6 +25,7 @@ from facade.approvals.database import (
     QUERY_TIMEOUT_SECONDS,
     connect_database,
     require_alive,
+    unreadable,
 )
 from facade.approvals.feed_state import FeedMachine, FeedState
 from facade.approvals.login_rights import excess_rights
@@ -36,7 +37,6 @@ from facade.approvals.row_intake import OnChange, RowIntake
 from facade.approvals.snapshot import Snapshot
 from facade.approvals.statement_rows import BATCH_ROWS, found_rows
 from shared.jitter import jittered
-from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.structured_log import get_logger
 from shared.supervised import Supervisor
@@ -74,7 +74,7 @@ class StatementFeed:
     _supervisor: Supervisor = field(factory=Supervisor)
     _clock: Callable[[], float] = _now  # seconds; as `_now` counts
     _notifications: Notifications = field(init=False)
-    _refusal_lines: RefusalLines = field(factory=lambda: RefusalLines(_now), init=False)
+    _refusal_lines: RefusalLines = field(init=False)
     _restoring: Restoring = field(init=False)
     _intake: RowIntake = field(init=False)
     _last_read: float | None = field(default=None, init=False)  # as `_now` counts
@@ -85,6 +85,10 @@ class StatementFeed:
     @_notifications.default
     def _by_the_same_clock(self) -> Notifications:
         return Notifications(self._clock)
+
+    @_refusal_lines.default
+    def _lines_by_the_same_clock(self) -> RefusalLines:
+        return RefusalLines(self._clock)
 
     @_restoring.default
     def _from_the_state_folder(self) -> Restoring:
@@ -183,9 +187,8 @@ class StatementFeed:
             connection = await connect_database(self._database)
             self._notifications.follow(connection)
             while not connection.is_closed():
-                await self._notifications.listen(
-                    connection
-                )  # each time: a standby may have been promoted
+                # Each time, because a standby may have been promoted.
+                await self._notifications.listen(connection)
                 async with asyncio.timeout(MAX_COMPARISON_SECONDS):
                     await self._compare_all(connection)
                 if not was_read:
@@ -194,10 +197,10 @@ class StatementFeed:
                 await self._read_pending_until_next_poll(connection)
             self._note_problem("the database closed the connection")
         except DATABASE_FAILURES as error:
-            self._note_problem(f"the database cannot be read: {reason_of(error)}")
+            self._note_problem(unreadable(error))
         except Exception as error:  # noqa: BLE001 - whatever stands at the database's place may answer what nobody foresaw: what is believed goes on being served
             self._supervisor.failed(STATEMENTS, error)
-            self._note_problem(f"the database cannot be read: {type(error).__name__}")
+            self._note_problem(unreadable(error))
         finally:
             self._notifications.is_listening = False
             if connection is not None:

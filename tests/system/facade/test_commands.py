@@ -202,7 +202,8 @@ async def test_a_wrong_call_and_a_wrong_configuration_are_told_apart_from_a_fail
     assert wrong_proxy.words.startswith("FACADE_HTTPS_PROXY: expected")
     assert len(empty.words.splitlines()) == 3
     assert away.status == 1
-    assert "the database cannot be read" in away.words
+    refused = "ConnectionRefusedError: nothing listens at that host and port"
+    assert f"the database cannot be read: {refused}" in away.words
 
 
 async def test_everything_goes_through_the_operators_proxy_and_no_other(

@@ -65,7 +65,8 @@ async def test_a_restart_without_postgres_serves_what_was_approved(
     mortal.stop()
 
     facade.restart()
-    await until_said(facade, "the database cannot be read")  # not: was not read yet
+    refused = "the database cannot be read: ConnectionRefusedError: nothing listens"
+    await until_said(facade, refused)  # not: was not read yet
     status, text = ready(facade)
     assert status == 200
     assert "serving the last snapshot" in text
