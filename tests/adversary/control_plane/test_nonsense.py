@@ -11,6 +11,7 @@ from tests.adversary.control_plane.attacked import AttackedPlane
 from tests.adversary.guards import check
 from tests.adversary.nonsense import Nonsense
 from tests.support.console_client import SESSION
+from tests.support.days_ahead import day_ahead, noon_of
 
 pytestmark = pytest.mark.attack
 BODIES = (
@@ -29,7 +30,7 @@ FORMS = (
     b"host=ghcr.io&repositories=a%0D%0Ab&fleets=x&fleets=y",
 )
 OPERATORS = (
-    b'{"name": "temp", "role": "viewer", "expires_at": "2031-01-31T12:00:00Z"}',
+    b'{"name": "temp", "role": "viewer", "expires_at": "%b"}' % noon_of(day_ahead(4)).encode(),
     b'{"person": "oidc:https%3A%2F%2Fid.example:1"}',
 )
 SEALED = "A" * 400

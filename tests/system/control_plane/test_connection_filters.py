@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.control_plane import ControlPlane, Json
 from tests.support.database import Database
+from tests.support.days_ahead import day_ahead, noon_of
 from tests.support.shell import shell
 from tests.system.control_plane.test_openapi import require_documented
 
@@ -215,7 +216,8 @@ async def test_what_ends_soon_is_found(own_plane: ControlPlane) -> None:
     """An approval's end, or a credential's as it was stated; not of what is revoked."""
     alice, bob = own_plane.client("alice"), own_plane.client("bob")
     robot: Json = {"username": "robot", "token": "x"}
-    soon, later = "2031-01-31T12:00:00Z", "2041-01-31T12:00:00.000Z"
+    day = day_ahead(4)
+    soon, later = f"{day}T12:00:00Z", noon_of(day_ahead(14))
     await alice.connect("endless.example", **robot)
     approval = await bob.approve(await alice.connect("approval.example"), expires_at=soon)
     credential = await alice.connect("credential.example", **robot, credential_expires_at=soon)
@@ -226,10 +228,10 @@ async def test_what_ends_soon_is_found(own_plane: ControlPlane) -> None:
     )
     revoked = await bob.approve(await alice.connect("revoked.example"), expires_at=soon)
     await bob.revoke(revoked["id"])
-    found = await listed(own_plane, expires_before="2031-01-31T12:00:00.001Z")
+    found = await listed(own_plane, expires_before=f"{day}T12:00:00.001Z")
     assert found == [approval, credential]
-    assert await listed(own_plane, expires_before="2031-01-31T13:00:00+01:00") == []
-    assert await listed(own_plane, expires_before="2042-01-01T00:00:00Z") == [
+    assert await listed(own_plane, expires_before=f"{day}T13:00:00+01:00") == []
+    assert await listed(own_plane, expires_before=noon_of(day_ahead(15))) == [
         approval,
         credential,
         rotated,

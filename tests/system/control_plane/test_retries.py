@@ -9,6 +9,7 @@ from attrs import frozen
 from control_plane.operations import OPERATIONS
 from tests.support.console_client import console_client
 from tests.support.control_plane import Answer, ControlPlane, Json, Operator, approved_connection
+from tests.support.days_ahead import day_ahead, noon_of
 from tests.system.control_plane.test_openapi import require_documented
 
 WRITING = {each.id: each for each in OPERATIONS if each.method != "GET"}
@@ -99,7 +100,7 @@ async def discard(caller: Caller, host: str) -> None:
 async def approve(caller: Caller, host: str) -> None:
     """The same is approved, with the same end."""
     view = await caller.operator.connect(host)
-    body = {"fingerprint": view["fingerprint"], "expires_at": "2031-01-31T12:00:00Z"}
+    body = {"fingerprint": view["fingerprint"], "expires_at": noon_of(day_ahead(4))}
     repeated = await caller.twice("approve", body, id=view["id"])
     first, second = repeated.first.json, repeated.second.json
     changing = ("approved_at", "generation")

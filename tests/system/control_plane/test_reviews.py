@@ -23,6 +23,7 @@ from shared.registry_host import RegistryHost
 from tests.support.control_plane import ControlPlane, Json, approved_connection
 from tests.support.counted_acts import scene_at
 from tests.support.database import Database
+from tests.support.days_ahead import day_ahead, noon_of
 from tests.support.postgres_trips import Trips
 from tests.support.shell import shell
 from tests.support.signed_installation import ALICE, BOB, CHECK
@@ -185,13 +186,14 @@ async def test_the_end_of_the_present_approval_is_kept_unless_said(
 ) -> None:
     """The line can be typed as it stands."""
     view = await plane.client("alice").connect(host)
-    await plane.client("bob").approve(view, expires_at="2030-01-31T12:00:00.000Z")
+    day = day_ahead(4)
+    await plane.client("bob").approve(view, expires_at=noon_of(day))
     await plane.client("alice").edit(view["id"], fleets=["a"])
     ran = await shell(plane, "connections", "review", host, operator="bob")
     (line,) = [each.split() for each in ran.words.splitlines() if " --fingerprint " in each]
     approved = await shell(plane, *line[1:], operator="bob")
     assert approved.status == 0, approved.words
-    assert "until 2030-01-31" in approved.output
+    assert f"until {day}" in approved.output
 
 
 async def test_a_draft_that_was_sent_back_says_so(plane: ControlPlane, host: str) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.control_plane import ControlPlane, Json, approved_connection
 from tests.support.database import Database
+from tests.support.days_ahead import day_ahead, noon_of
 
 CANARY = "canary-token-with-a-label"
 MEMBER: Json = {
@@ -78,13 +79,14 @@ async def test_who_writes_into_the_database_puts_nothing_into_a_set(
     assert shown.status == 503 or (shown.json["set_name"], shown.json["serves"]) == (None, False)
 
 
-END, LATER = "2031-01-31T12:00:00.000Z", "2032-01-31T12:00:00.000Z"
+LAST_DAY = day_ahead(4)
+END, LATER = noon_of(LAST_DAY), noon_of(day_ahead(5))
 
 
 async def test_the_end_of_a_credential_is_stated_with_it_or_later(plane: ControlPlane) -> None:
     """A new secret has an end of its own, or none; an edit of the end alone is a draft, too."""
     view = await approved_connection(
-        plane, "ending.example", **MEMBER, credential_expires_at="2031-01-31T13:00:00+01:00"
+        plane, "ending.example", **MEMBER, credential_expires_at=f"{LAST_DAY}T13:00:00+01:00"
     )
     alice, bob = plane.client("alice"), plane.client("bob")
     assert view["credential_expires_at"] == END

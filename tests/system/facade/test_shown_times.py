@@ -19,8 +19,8 @@ from tests.system.facade.conftest import StartFacade
 EXPIRY = "facade_certificate_expiry_timestamp_seconds"
 LAG = "facade_statement_lag_seconds"
 LATE_SECONDS = 400.0  # an act that was made so long before the facade read of it
-CA_ENDS = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(hours=7)
-SERVER_ENDS = dt.datetime(2031, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
+NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
+CA_ENDS, SERVER_ENDS = NOW + dt.timedelta(hours=7), NOW + dt.timedelta(days=1500)
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from tests.support.console_client import SESSION, ConsoleClient, Page, console_client
 from tests.support.control_plane import ControlPlane, Json, approved_connection
 from tests.support.database import Database
+from tests.support.days_ahead import day_ahead, noon_of
 from tests.system.control_plane.conftest import StartPlane
+
+LAST_DAY = day_ahead(14)
 
 
 def client(plane: ControlPlane, name: str) -> AbstractAsyncContextManager[ConsoleClient]:
@@ -69,7 +72,7 @@ async def test_of_two_approvers_the_second_is_told_of_the_first(
     view = await drafted(plane, host)
     async with client(plane, "bob") as bob:
         shown = await bob.get(review_of(view))
-        end = "2040-01-31T12:00:00.000Z"
+        end = noon_of(LAST_DAY)
         await plane.client("root").approve(view, expires_at=end)
         refused = await bob.post(f"/console/connections/{view['id']}/approve", form_of(shown, view))
         assert refused.status == 409
@@ -117,20 +120,20 @@ async def test_a_session_that_ended_meanwhile_approves_nothing_and_loses_nothing
     view = await drafted(plane, host)
     async with client(plane, "bob") as bob:
         shown = await bob.get(review_of(view))
-        sent = form_of(shown, view, end="until", until="2040-01-31")
+        sent = form_of(shown, view, end="until", until=LAST_DAY)
         del bob.cookies[SESSION]
         path = f"/console/connections/{view['id']}/approve"
         kept = await bob.post(path, sent)
         assert kept.status == 401
         assert "Nothing was done" in kept.text
-        assert 'name="until" value="2040-01-31"' in kept.text
+        assert f'name="until" value="{LAST_DAY}"' in kept.text
         assert (await plane.client("eve").show(view["id"]))["draft"]
         await bob.sign_in(plane.tokens["bob"])
         shown = await bob.get(review_of(view))
         done = await bob.post(path, sent | {"form_token": shown.form_token})
     assert done.status == 303
     after = await plane.client("eve").show(view["id"])
-    assert (after["draft"], after["expires_at"]) == (None, "2040-01-31T23:59:59.000Z")
+    assert (after["draft"], after["expires_at"]) == (None, f"{LAST_DAY}T23:59:59.000Z")
 
 
 async def test_what_is_missing_in_an_approval_stands_beside_it(
@@ -152,7 +155,7 @@ async def test_what_is_missing_in_an_approval_stands_beside_it(
 async def test_the_end_of_the_present_approval_can_be_kept(plane: ControlPlane, host: str) -> None:
     """As it was shown."""
     view = await plane.client("alice").connect(host)
-    end = "2040-01-31T12:00:00.000Z"
+    end = noon_of(LAST_DAY)
     await plane.client("bob").approve(view, expires_at=end)
     view = await plane.client("alice").edit(view["id"], fleets=["a"])
     async with client(plane, "bob") as bob:

@@ -15,6 +15,7 @@ from tests.support.browser import (
     signed_in,
 )
 from tests.support.control_plane import ControlPlane, Json, approved_connection
+from tests.support.days_ahead import day_ahead
 
 CANARY = "canary-of-approve"
 MARKUP = '<img src=x onerror="document.title=1">'
@@ -92,7 +93,7 @@ def test_a_first_draft_is_presentable_too(
     browser: Browser, empty_plane: ControlPlane, host: str
 ) -> None:
     """One side alone, refused and answered."""
-    view = meanwhile(empty_plane.client("alice").connect(host))
+    view, day = meanwhile(empty_plane.client("alice").connect(host)), day_ahead(14)
     with signed_in(browser, empty_plane, "bob") as page:
         open_review(page, view)
         expect(page.get_by_text("all of it is new")).to_be_visible()
@@ -104,12 +105,10 @@ def test_a_first_draft_is_presentable_too(
         expect(page.get_by_label("Last day")).to_have_attribute("aria-invalid", "true")
         require_accessible(page)
         screenshot(page, "refused")
-        page.get_by_label("Last day").fill("2040-01-31")
+        page.get_by_label("Last day").fill(day)
         approve(page)
         expect(page.get_by_role("status")).to_contain_text("It is approved")
-    assert meanwhile(empty_plane.client("eve").show(view["id"]))["expires_at"].startswith(
-        "2040-01-31"
-    )
+    assert meanwhile(empty_plane.client("eve").show(view["id"]))["expires_at"].startswith(day)
 
 
 def test_an_approval_needs_no_script_and_no_mouse(
