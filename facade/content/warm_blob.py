@@ -47,9 +47,9 @@ class StoredPieces:
         pieces = cls(store, blob, 0, blob.length, size)
         if pieces._has_beginning(PIECE_BYTES):
             return pieces
-        blob.close()
         if pieces._failure is not None:
             store.note_unread(blob.digest, _why(pieces._failure))
+        blob.close()
         return None
 
     @property

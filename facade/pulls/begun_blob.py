@@ -77,7 +77,10 @@ class BegunBlob:
             self._end(self._record.note_failure(CancelledError()))
 
     def _end(self, status: int | None) -> None:
+        """Let go of everything, once. Raises `OSError` if the file does not close; only then."""
         self._is_closed = True
-        self._pieces.close()
-        self._slots.give_back(self._device)
-        self._request_log.tell(self._record, None if status is None else int(status))
+        try:
+            self._pieces.close()
+        finally:
+            self._slots.give_back(self._device)
+            self._request_log.tell(self._record, None if status is None else int(status))

@@ -4,6 +4,7 @@ Whole answers, and those that end in their middle: `tests/system/facade/test_blo
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,6 +19,7 @@ from facade.values.piece import Piece
 from tests.unit.facade.pulls.at_the_door import Door
 
 DEVICE = "press-7"
+NO_FILE = -1  # the kernel refuses to close it
 
 
 @define
@@ -26,6 +28,7 @@ class Pieces:
 
     left: int = 1
     is_next_last: bool = False
+    descriptor: int | None = None  # of their file, if they have one
     closed: int = field(default=0, init=False)
 
     def __aiter__(self) -> AsyncIterator[Piece]:
@@ -42,8 +45,10 @@ class Pieces:
         return None
 
     def close(self) -> None:
-        """Count it."""
+        """Count it, and close the file; raise `OSError`."""
         self.closed += 1
+        if self.descriptor is not None:
+            os.close(self.descriptor)
 
 
 @define
@@ -111,6 +116,36 @@ async def test_one_that_is_cancelled_lets_go_once(scene: Scene) -> None:
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
+        await task
+    scene.blob.close()
+    scene.require_ended()
+
+
+async def test_a_file_that_does_not_close_keeps_no_slot(scene: Scene) -> None:
+    """However the blob ends; the error is not hidden."""
+    scene.pieces.descriptor = NO_FILE
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        scene.blob.close()
+    scene.blob.close()
+    scene.require_ended()
+
+
+async def test_a_file_that_does_not_close_at_once_keeps_no_slot(scene: Scene) -> None:
+    """Whose device has gone before anything was given."""
+    scene.pieces.descriptor = NO_FILE
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        scene.blob.begin(b"HTTP/1.1 200 OK")
+    scene.blob.close()
+    scene.require_ended()
+
+
+async def test_a_file_that_does_not_close_in_the_end_keeps_no_slot(scene: Scene) -> None:
+    """Whose task was cancelled: what is raised is why its file was not closed."""
+    scene.pieces.descriptor = NO_FILE
+    task = asyncio.create_task(scene.blob.give_rest())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(OSError, match="Bad file descriptor"):
         await task
     scene.blob.close()
     scene.require_ended()
