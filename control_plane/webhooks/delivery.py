@@ -85,7 +85,7 @@ class Delivery:
         """Yield the way to a target; requests under way end with the block."""
         resolver = PinnedResolver(target.egress_rule, seconds=ATTEMPT_SECONDS)
         try:
-            connector = judged_connector(resolver, proxy, means.kept)
+            connector = judged_connector(resolver, proxy, means)
             async with outbound_session(connector, user_agent=USER_AGENT) as session:
                 yield cls(target, session, means, Authorities.beside(target.ca_certificate))
         finally:

@@ -39,6 +39,7 @@ from shared.upstream.framing import (
 )
 from shared.upstream.head import END_OF_HEAD, framed_once
 from shared.upstream.kept_connections import KeptConnections
+from shared.upstream.large_reads import LARGE_BYTES, USUAL_BYTES, LargeReads, ReadMemory
 from shared.upstream.tls_records import TlsRecords
 
 _INTERIM: Final = frozenset(range(100, 200)) - {101}  # what follows a 101 is not HTTP any more
@@ -47,15 +48,25 @@ _BEGINNING: Final = b"HTTP/"
 _Connector = TypeVar("_Connector", bound=aiohttp.BaseConnector)
 
 
-def bound_answers(connector: _Connector, kept: KeptConnections | None = None) -> _Connector:
+def bound_answers(
+    connector: _Connector,
+    kept: KeptConnections | None = None,
+    memory: ReadMemory | None = None,
+) -> _Connector:
     """Have a connector's connections bound their answers, all at one pace; return the connector.
 
-    `kept` counts the waiting connections of all connectors together.
+    `kept` counts the waiting connections of all connectors together; `memory` is what all of them
+    read long bodies into.
     """
     loop = asyncio.get_running_loop()
     pace = Pace(FRAMING_BYTES_PER_SECOND, FRAMING_BURST_BYTES, time.monotonic)
     make = partial(
-        BoundedConnection, loop, pace, OneConnectionAtATime(loop), kept or KeptConnections()
+        BoundedConnection,
+        loop,
+        pace,
+        OneConnectionAtATime(loop),
+        kept or KeptConnections(),
+        memory or ReadMemory(),
     )
     connector._factory = make  # type: ignore[assignment] # noqa: SLF001 - aiohttp has no other way
     return connector
@@ -92,11 +103,15 @@ class BoundedConnection(ResponseHandler):
         pace: Pace,
         turns: OneConnectionAtATime,
         kept: KeptConnections,
+        memory: ReadMemory,
     ) -> None:
         super().__init__(loop)
         self._pace = pace
         self._turns = turns
         self._kept = kept
+        self._memory = memory
+        self._is_large = False  # whether its body is read in large steps
+        self._may_be_large = False  # whether its transport can read so
         self._records: TlsRecords | None = None
         self._was_asked = False
         self._expected: Heads | Body | None = None  # None: nothing was asked, or all was answered
@@ -165,6 +180,7 @@ class BoundedConnection(ResponseHandler):
         else:
             self._expected, self._body = _expected_body(message, body), body
             super().feed_data(data, size)
+            self._begin_large(body)
 
     @override
     def pause_reading(self) -> None:
@@ -190,6 +206,7 @@ class BoundedConnection(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """End, when all that came before is parsed."""
         self._kept.remove(self)
+        self._end_large()
         self._lost = (exc,)
         self._parse()
         self._end_if_parsed()
@@ -212,6 +229,30 @@ class BoundedConnection(ResponseHandler):
         """Close a connection that waits for a request; its last answer can still be read."""
         self.force_close()
         self.close()
+
+    @property
+    def read_bytes(self) -> int:
+        """How many bytes are read from the transport at once, if it can read so (`LargeReads`)."""
+        return LARGE_BYTES if self._is_large else USUAL_BYTES
+
+    def _begin_large(self, body: aiohttp.StreamReader) -> None:
+        """Read a long body in large steps, unless enough others are, or it comes over TLS."""
+        expected, transport = self._expected, self.transport
+        is_long = _passes_by(expected) and expected.left >= LARGE_BYTES
+        if not is_long or transport is None or transport.get_extra_info("ssl_object") is not None:
+            return
+        if self._is_large or not self._memory.take():
+            return
+        self._is_large = True
+        body.set_read_chunk_size(LARGE_BYTES // 4)  # more than twice as much is not waited behind
+        if not self._may_be_large:
+            self._may_be_large = True
+            transport.set_protocol(LargeReads(self, self._memory))
+
+    def _end_large(self) -> None:
+        if self._is_large:
+            self._is_large = False
+            self._memory.give_back()
 
     def _parse(self) -> None:
         """Parse in slices, as long as there are bytes and it may go on."""
@@ -311,6 +352,7 @@ class BoundedConnection(ResponseHandler):
             self._tell_reader()
         elif body is not None and body.is_eof():
             self._expected = None
+            self._end_large()
             if self._lost is None and self.transport is not None:
                 self._kept.add(self)
         elif isinstance(self._expected, Heads):
@@ -372,6 +414,7 @@ class BoundedConnection(ResponseHandler):
 
     def _forget(self) -> None:
         self._end_pause()
+        self._end_large()
         self._unparsed, self._parsed, self._is_held = b"", 0, False
         self._end_if_parsed()
 

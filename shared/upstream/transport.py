@@ -23,6 +23,7 @@ from shared.upstream.aiohttp_errors import upstream_error
 from shared.upstream.body_reading import MonotonicClock
 from shared.upstream.bounded_connection import bound_answers
 from shared.upstream.kept_connections import KeptConnections
+from shared.upstream.large_reads import ReadMemory
 from shared.upstream.patience import (
     SLOW_WINDOW_SECONDS,
     SMALL_BODY_SECONDS,
@@ -125,6 +126,7 @@ class TransportMeans:
 
     tls: TlsContexts = field(factory=TlsContexts)
     kept: KeptConnections = field(factory=KeptConnections)
+    memory: ReadMemory = field(factory=ReadMemory)
     trace: aiohttp.TraceConfig | None = None  # what is told of names and connections
 
 
@@ -178,7 +180,7 @@ class UpstreamTransport:
             target.egress_rule, lookup=lookup, seconds=timeouts.connect_seconds
         )
         session = aiohttp.ClientSession(
-            connector=judged_connector(resolver, proxy, means.kept),
+            connector=judged_connector(resolver, proxy, means),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -266,7 +268,7 @@ class UpstreamTransport:
 
 
 def judged_connector(
-    resolver: PinnedResolver, proxy: OutboundProxy | None, kept: KeptConnections
+    resolver: PinnedResolver, proxy: OutboundProxy | None, means: TransportMeans
 ) -> aiohttp.BaseConnector:
     """Return a connector to the addresses that a resolver allows; it bounds what they answer."""
     if proxy is not None:
@@ -274,7 +276,8 @@ def judged_connector(
             TunnelConnector(
                 proxy, resolver, limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_CONNECTION_SECONDS
             ),
-            kept,
+            means.kept,
+            means.memory,
         )
     return bound_answers(
         aiohttp.TCPConnector(
@@ -283,7 +286,8 @@ def judged_connector(
             limit=MAX_CONNECTIONS,
             keepalive_timeout=IDLE_CONNECTION_SECONDS,
         ),
-        kept,
+        means.kept,
+        means.memory,
     )
 
 

@@ -13,6 +13,7 @@ from shared.pace import Pace
 from shared.upstream.bounded_connection import BoundedConnection, OneConnectionAtATime
 from shared.upstream.framing import FRAMED_SLICE_BYTES, HEAD_SLICE_BYTES
 from shared.upstream.kept_connections import KeptConnections
+from shared.upstream.large_reads import ReadMemory
 
 EARLY: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
 HEAD: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -67,11 +68,17 @@ class _Wire(asyncio.Transport):
         self._is_read = False
 
 
+def bounded(loop: asyncio.AbstractEventLoop, pace: Pace) -> BoundedConnection:
+    """Return a connection that nobody shares anything with."""
+    turns = OneConnectionAtATime(loop)
+    return BoundedConnection(loop, pace, turns, KeptConnections(), ReadMemory())
+
+
 async def _read(answer: bytes, splits: list[int], bytes_per_second: float) -> bytes:
     """Return the body of an answer that comes in the splits."""
     loop = asyncio.get_running_loop()
     pace = Pace(bytes_per_second, 100, loop.time)
-    connection = BoundedConnection(loop, pace, OneConnectionAtATime(loop), KeptConnections())
+    connection = bounded(loop, pace)
     wire = _Wire(connection, answer, splits)
     connection.set_response_params(read_bufsize=1024, read_until_eof=True)
     while not len(connection):
@@ -128,7 +135,7 @@ async def test_a_reader_of_many_small_chunks_does_not_parse_more_by_reading() ->
     """Aiohttp resumes for each chunk that is read, whether or not it had paused."""
     loop = asyncio.get_running_loop()
     pace = Pace(1, 1, loop.time)  # nothing is earned in the time of a test
-    connection = BoundedConnection(loop, pace, OneConnectionAtATime(loop), KeptConnections())
+    connection = bounded(loop, pace)
     chunks = b"6\r\nABCDEF\r\n" * 100_000
     wire = _Wire(connection, HEAD + chunks, [])
     connection.set_response_params(read_bufsize=64 * 1024)
@@ -143,7 +150,7 @@ async def test_a_reader_of_many_small_chunks_does_not_parse_more_by_reading() ->
 def _connected() -> BoundedConnection:
     loop = asyncio.get_running_loop()
     pace = Pace(1e9, 100, loop.time)
-    connection = BoundedConnection(loop, pace, OneConnectionAtATime(loop), KeptConnections())
+    connection = bounded(loop, pace)
     _Wire(connection, b"", [])
     return connection
 
