@@ -22,6 +22,7 @@ from attrs import define, field
 
 from facade.arrivals.arrival import Progress
 from facade.arrivals.blob_streams import BlobStream, BlobStreams, WriteSegment
+from facade.arrivals.coming_rate import ComingRate
 from facade.arrivals.doubted_length import DoubtedLength
 from facade.arrivals.early_readers import EarlyReader
 from facade.arrivals.further_segments import further_segment
@@ -70,6 +71,7 @@ class Filling:
     _growth: GrowthTerms = field(factory=GrowthTerms)
     _hash: HashAlong = field(init=False)
     _widening: Widening = field(init=False)
+    _rate: ComingRate = field(factory=ComingRate, init=False)
     _streams: BlobStreams = field(init=False)
     _validator: Validator | None = field(default=None, init=False)  # of the first answer
     _has_ranges: bool = field(default=True, init=False)
@@ -173,7 +175,9 @@ class Filling:
             self._widening.narrow()
             self._go_on_whole()
             return
-        is_one_at_a_time = self._one_at_a_time.lasts(time.monotonic())
+        now = time.monotonic()
+        rate = self._rate.look(now, self._progress.come.count)
+        is_one_at_a_time = self._one_at_a_time.lasts(now)
         most = 1 if is_one_at_a_time else MAX_STREAMS
         wants = list(self._wants())
         whole = next((want for want in wants if want.needs_all), None)
@@ -188,6 +192,7 @@ class Filling:
                 self._progress.streams,
                 wants,
                 self._widening.at_once(self._left),
+                rate,
             )
             if segment is None or not self._streams.cut(segment):
                 break

@@ -25,7 +25,10 @@ MAX_STREAMS: Final = 16
 MANY_STREAMS: Final = 8
 # What one stream fetches for a range before others have their turn: much if there are few.
 SEGMENT_BYTES: Final = 8 * 1024 * 1024
-SEGMENT_OF_MANY_BYTES: Final = 512 * 1024
+# If there are many, what comes in so long a time is shared by all who read. Each segment is a
+# request, which takes a registry milliseconds (docs/decisions/arrivals.md).
+ROUND_SECONDS: Final = 1.0
+LEAST_OF_MANY_BYTES: Final = 512 * 1024
 
 
 class Fetched(Protocol):
@@ -67,16 +70,20 @@ def next_segment(
     streams: Sequence[Fetched],
     wants: Sequence[Want],
     at_once: int | None = None,
+    rate: float = 0.0,
 ) -> Segment | None:
     """Return what to fetch now; None if all that is wanted has come or is being fetched.
 
     `at_once`: how much one stream brings of the whole before others have their turn; None: all.
+    `rate`: bytes a second that all streams bring; 0: nobody knows yet.
     """
     at_once = length if at_once is None else at_once
+    of_many = _turn_bytes(rate, wants) if len(streams) >= MANY_STREAMS else None
     for come_to, wanted_end, want in _hungry(length, come, wants):
         if len(streams) >= MAX_STREAMS:
             return None
-        segment = _segment_of(want, come_to, wanted_end, length, come, streams, at_once)
+        most = of_many or (at_once if _is_sequential(want, length) else SEGMENT_BYTES)
+        segment = _segment_of(come_to, wanted_end, most, length, come, streams)
         if segment is not None:
             return evolve(segment, payer=want.payer)
     if streams or (rest := _rest(length, come, at_once)) is None:
@@ -106,23 +113,30 @@ def _hungry(length: int, come: Coverage, wants: Sequence[Want]) -> Iterator[tupl
         yield *place, want
 
 
+def _turn_bytes(rate: float, wants: Sequence[Want]) -> int:
+    """Return how much one of many streams fetches for a range, in whole pieces."""
+    readers = len({want.first for want in wants})  # who read the same bytes count as one
+    share = int(rate * ROUND_SECONDS) // max(1, readers)
+    most = min(max(share, LEAST_OF_MANY_BYTES), SEGMENT_BYTES)
+    return most - most % ALIGNED_BYTES
+
+
+def _is_sequential(want: Want, length: int) -> bool:
+    return want.is_all and not want.is_open and want.first == 0 and want.end == length
+
+
 def _segment_of(
-    want: Want,
     come_to: int,
     wanted_end: int,
+    most: int,
     length: int,
     come: Coverage,
     streams: Sequence[Fetched],
-    at_once: int,
 ) -> Segment | None:
     first = come_to - come_to % ALIGNED_BYTES
     if come_to >= wanted_end or is_near(first, streams):
         return None
     covering = next((each for each in streams if each.at <= first < each.end), None)
-    is_sequential = want.is_all and not want.is_open and want.first == 0 and want.end == length
-    most = at_once if is_sequential else SEGMENT_BYTES
-    if len(streams) >= MANY_STREAMS:
-        most = SEGMENT_OF_MANY_BYTES
     end = min(aligned_end(wanted_end, length), first + most, length)
     return _free(first, end, length, come, streams, covering)
 

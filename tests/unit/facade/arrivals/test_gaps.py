@@ -6,17 +6,28 @@ An oracle watches a registry that gives some pieces at a time to whichever strea
 import random
 from collections.abc import Iterable
 
+import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.arrivals.gaps import ALIGNED_BYTES, MAX_STREAMS, NEAR_BYTES, Segment, next_segment
+from facade.arrivals.gaps import (
+    ALIGNED_BYTES,
+    LEAST_OF_MANY_BYTES,
+    MANY_STREAMS,
+    MAX_STREAMS,
+    NEAR_BYTES,
+    SEGMENT_BYTES,
+    Segment,
+    next_segment,
+)
 from facade.arrivals.want import MOST_AHEAD_BYTES, Ends, Want
 from facade.registries.spender import SpendsNothing, spending
 from facade.values.byte_range import Span
 from facade.values.coverage import Coverage
 from facade.values.piece import PIECE_BYTES
 
+MIB = 1024 * 1024
 PIECES = 200
 LENGTH = PIECES * ALIGNED_BYTES - 77
 
@@ -37,6 +48,7 @@ class Stream:
 class Registry:
     """Gives what is fetched, and notes it."""
 
+    rate: float = 0.0  # bytes a second, as whoever fetches has seen
     come: Coverage = field(factory=Coverage)
     streams: list[Stream] = field(factory=list)
     bought: Coverage = field(factory=Coverage)
@@ -46,7 +58,7 @@ class Registry:
         """Begin what is to be fetched now."""
         wants, begun = list(wants), list[Segment]()
         while True:
-            segment = next_segment(LENGTH, self.come, self.streams, wants)
+            segment = next_segment(LENGTH, self.come, self.streams, wants, rate=self.rate)
             if segment is None:
                 return begun
             if segment.cut is not None:
@@ -92,12 +104,16 @@ def wants(draw: st.DrawFn) -> Want:
             return Want.part(Span(first, 1, LENGTH), may_be_unverified=False)
 
 
-@given(readers=st.lists(wants(), min_size=1, max_size=24), seed=st.integers(0, 2**32))
+@given(
+    readers=st.lists(wants(), min_size=1, max_size=24),
+    seed=st.integers(0, 2**32),
+    rate=st.floats(0, 16 * SEGMENT_BYTES),
+)
 def test_every_reader_gets_its_bytes_and_no_byte_is_bought_twice(
-    readers: list[Want], seed: int
+    readers: list[Want], seed: int, rate: float
 ) -> None:
-    """Whatever they want together, and whichever stream is quick."""
-    chance, registry = random.Random(seed), Registry()  # noqa: S311 - any order will do
+    """Whatever they want together, whichever stream is quick, and however much one brings."""
+    chance, registry = random.Random(seed), Registry(rate)  # noqa: S311 - any order will do
     waiting = 0
     left = list(readers)
     for _ in range(20 * PIECES * len(readers)):
@@ -153,6 +169,33 @@ def test_who_waits_longest_is_fetched_for_first() -> None:
     begun = registry.assign(readers)
     assert len(begun) == len(readers) <= MAX_STREAMS
     assert [each.first for each in begun] == [want.first for want in reversed(readers)]
+
+
+@pytest.mark.parametrize(
+    "rate, readers, fetched",
+    [
+        (0.0, 1, LEAST_OF_MANY_BYTES),  # nobody knows yet
+        (1.0, 1, LEAST_OF_MANY_BYTES),
+        (64.0 * MIB, 32, 2 * MIB),
+        (50.0 * MIB, 16, 3 * MIB + 4 * ALIGNED_BYTES),  # whole pieces
+        (50e9, 16, SEGMENT_BYTES),
+    ],
+)
+def test_if_many_streams_come_each_brings_its_readers_share_of_a_second(
+    rate: float, readers: int, fetched: int
+) -> None:
+    """Fewer requests where much comes, and no long wait where little does."""
+    length, step = 64 * 1024 * MIB, 1024 * MIB
+    others = [Stream(place * step, place * step + MIB) for place in range(1, MANY_STREAMS + 1)]
+    firsts = [0, *(place * step for place in range(1, readers))]
+    fleet = [
+        Want(first, first + 512 * MIB, Ends.WITH_ITS_BYTES, is_all=False)
+        for first in firsts
+        for _ in range(3)
+    ]
+    fleet[0].waits_since = 0
+    segment = next_segment(length, Coverage(), others, fleet, rate=rate)
+    assert segment == Segment(0, fetched, payer=fleet[0].payer)
 
 
 def test_of_a_fleet_that_waits_for_the_same_the_one_that_waits_longest_pays() -> None:
