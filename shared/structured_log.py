@@ -114,6 +114,7 @@ def rendered_fields(**fields: object) -> RenderedFields:
 
 
 _NO_FIELDS: Final = RenderedFields(b"")
+_FORMS: Final[dict[type[float], bytes]] = {int: b"%d", float: b"%.3f"}  # as `log_fields.number`
 
 
 def render(
@@ -154,36 +155,27 @@ class RepeatedLine:
 
     _logger: Logger
     _event: str
-    _names: tuple[str, ...]
+    _names: Mapping[str, type[float]]
     _fixed: Mapping[str, object]
-    _form: bytes = field(repr=False)
+    _form: bytes = field(repr=False)  # up to its numbers
+    _same: bytes = field(repr=False)  # members that no line has in another way
     _write: Callable[[bytes], None] | None = field(repr=False)  # None: below the log's level
 
     @classmethod
     def of(
-        cls, logger: Logger, event: str, names: tuple[str, ...], **fixed: object
+        cls, logger: Logger, event: str, names: Mapping[str, type[float]], **fixed: object
     ) -> "RepeatedLine":
         """Return the line of a logger that was bound after `configure`.
 
-        `names` are those of its numbers, in the order in which they are written.
+        `names` are those of its numbers, `int` or `float`, in the order in which they are written.
         """
         bound: Any = logger
         if not all(FIELDS.get(name) is number for name in names):
             raise AssertionError("these are numbers")
         name = bounded_text(str(bound._context.get("logger_name", "")))  # noqa: SLF001 - structlog has no other way
         head = orjson.dumps({"level": "info", "logger": name, "event": bounded_text(event)})
-        numbers = b"".join(b',"%b":%%b' % name.encode() for name in names)
-        same = rendered_fields(**fixed).members
-        form = b"".join(
-            (
-                b'{"time":"%b",',
-                _literal(head[1:-1]),
-                b',"request_id":"%b"',
-                numbers,
-                _literal(same),
-                b"%b}\n",
-            )
-        )
+        numbers = (b',"%b":%b' % (name.encode(), _FORMS[kind]) for name, kind in names.items())
+        form = b"".join((b'{"time":"%b",', _literal(head[1:-1]), b',"request_id":"%b"', *numbers))
         is_written = logger.is_enabled_for(logging.INFO)
         return cls(
             logger,
@@ -191,11 +183,12 @@ class RepeatedLine:
             names,
             fixed,
             form,
+            rendered_fields(**fixed).members,
             bound._logger.info if is_written else None,  # noqa: SLF001 - as above
         )
 
-    def write(self, request_id: str, numbers: tuple[float, ...], rendered: bytes) -> None:
-        """Write one line; `rendered` are the members of `RenderedFields`, joined."""
+    def write(self, request_id: str, numbers: tuple[float, ...], *rendered: bytes) -> None:
+        """Write one line; `rendered` are the members of `RenderedFields`."""
         if self._write is None:
             return
         if _context.get() or not request_id.isalnum():
@@ -205,11 +198,11 @@ class RepeatedLine:
                 request_id=request_id,
                 **fields,
                 **self._fixed,
-                rendered=RenderedFields(rendered),
+                rendered=RenderedFields(b"".join(rendered)),
             )
             return
-        shown_numbers = [b"%d" % each if type(each) is int else b"%.3f" % each for each in numbers]
-        self._write(self._form % (_time().encode(), request_id.encode(), *shown_numbers, rendered))
+        begin = self._form % (_time().encode(), request_id.encode(), *numbers)
+        self._write(b"".join((begin, self._same, *rendered, b"}\n")))
 
 
 def _literal(text: bytes) -> bytes:
@@ -217,7 +210,12 @@ def _literal(text: bytes) -> bytes:
 
 
 def _time() -> str:
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    return _moment(time.time_ns() // 1_000_000)
+
+
+@lru_cache(maxsize=1)  # a busy loop writes several lines within it
+def _moment(unix_milliseconds: int) -> str:
+    seconds, milliseconds = divmod(unix_milliseconds, 1000)
     return f"{_second(seconds)}.{milliseconds:03d}Z"
 
 

@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from facade.metrics.approval_metrics import ApprovalMetrics
 from facade.metrics.device_metrics import DeviceMetrics
-from facade.metrics.pull_metrics import NotAsked, PullMetrics
+from facade.metrics.pull_metrics import NotAsked, PullMetrics, PullSource, ended_labels
 from facade.metrics.store_metrics import StoreMetrics
 from facade.metrics.tally import HistogramTally, Tally
 from facade.metrics.upstream_metrics import MAX_HOSTS, OTHER, UpstreamMetrics
@@ -36,6 +36,15 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _HEAD_LINES: Final = 2  # HELP and TYPE, written once
 # From a manifest on a warm token to a model of tens of GiB over a slow link.
 _DURATION_BUCKETS: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3600.0)
+
+
+@frozen
+class _Labels:
+    """What an answer is counted by."""
+
+    answer: tuple[str, str]
+    duration: tuple[str]
+    pull: tuple[str, str, str] | None
 
 
 @frozen(kw_only=True)
@@ -60,9 +69,9 @@ class FacadeMetrics:
     devices: DeviceMetrics
     pulls: PullMetrics
     upstreams: UpstreamMetrics
-    # By status and kind: making labels took a tenth of a small answer's time
+    # By how an answer ended: making labels took a tenth of a small answer's time
     # (docs/decisions/pulls.md).
-    _answer_labels: dict[tuple[int | None, ReadRoute | None], tuple[str, str]] = field(
+    _labels: dict[tuple[int | None, ReadRoute | None, PullSource], _Labels] = field(
         factory=dict, init=False
     )
 
@@ -164,15 +173,21 @@ class FacadeMetrics:
         rest = by_host.total() - sum(count for _, count in shown)
         self.refused_credentials.labels(OTHER).set(rest)
 
-    def answered(self, status: int | None, kind: ReadRoute | None, seconds: float) -> None:
-        """Count an answer; without a status it was aborted, or its device left."""
-        labels = self._answer_labels.get((status, kind))
+    def answered(
+        self, status: int | None, kind: ReadRoute | None, source: PullSource, seconds: float
+    ) -> None:
+        """Count an answer, and the pull that it was, if any.
+
+        Without a status it was aborted, or its device left.
+        """
+        labels = self._labels.get((status, kind, source))
         if labels is None:
-            labels = (str(status or "aborted"), kind.value if kind else "none")
-            self._answer_labels[status, kind] = labels
-            self._answers.counts.setdefault(labels, 0)
-        self._answers.counts[labels] += 1
-        self._durations.observe(labels[1:], seconds)
+            labels = self._labels[status, kind, source] = _labels_of(status, kind, source)
+            self._answers.counts.setdefault(labels.answer, 0)
+        self._answers.counts[labels.answer] += 1
+        self._durations.observe(labels.duration, seconds)
+        if labels.pull is not None:
+            self.pulls.ended.counts[labels.pull] += 1
 
     def exposition(self) -> bytes:
         """Return the Prometheus text format."""
@@ -193,6 +208,12 @@ class FacadeMetrics:
             part = generate_latest(_Only(metric))
             yield part if metric.name != before else part.split(b"\n", _HEAD_LINES)[_HEAD_LINES]
             before = metric.name
+
+
+def _labels_of(status: int | None, kind: ReadRoute | None, source: PullSource) -> _Labels:
+    route = "none" if kind is None else kind.value
+    pull = None if kind is None else ended_labels(kind, status, source)
+    return _Labels((str(status or "aborted"), route), (route,), pull)
 
 
 @frozen

@@ -102,12 +102,23 @@ class LeftOut(StrEnum):
         return self in (LeftOut.WRONG_BYTES, LeftOut.WITHHELD)
 
 
+def ended_labels(kind: ReadRoute, status: int | None, source: PullSource) -> tuple[str, str, str]:
+    """Return what a pull that has ended is counted by.
+
+    `status` None: it was aborted, or its device left.
+    """
+    outcome = PullOutcome.of_status(status)
+    if outcome is PullOutcome.REFUSED or outcome is PullOutcome.FAILED:
+        source = PullSource.NONE
+    return kind, outcome, source
+
+
 @frozen
 class PullMetrics:
     """The counters of one process. They are plain integers, because each small answer counts."""
 
     _device_bytes: Tally
-    _pulls: Tally
+    ended: Tally  # by `ended_labels`
     _refused: Tally
     _several_ranges: Tally
     _left_out: Tally
@@ -156,13 +167,6 @@ class PullMetrics:
     def sent(self, kind: ReadRoute, count: int) -> None:
         """Count bytes of an answer that are given to be sent."""
         self._device_bytes.counts[kind,] += count
-
-    def ended(self, kind: ReadRoute, status: int | None, source: PullSource) -> None:
-        """Count a pull that has ended; `status` None: it was aborted, or its device left."""
-        outcome = PullOutcome.of_status(status)
-        if outcome is PullOutcome.REFUSED or outcome is PullOutcome.FAILED:
-            source = PullSource.NONE
-        self._pulls.counts[kind, outcome, source] += 1
 
     def refused(self, by: RefusedBy) -> None:
         """Count a request that was refused."""

@@ -104,7 +104,7 @@ class RequestLog:
         self._served = RepeatedLine.of(
             self._log,
             "answered",
-            ("status", "bytes", "duration_ms"),
+            {"status": int, "bytes": int, "duration_ms": float},
             outcome="answered",
             reason="",
         )
@@ -130,57 +130,48 @@ class RequestLog:
 
     def tell(self, record: RequestRecord, status: int | None) -> None:
         """Tell of a request that has ended; `status` None: its answer was aborted."""
-        route = record.route
-        device = record.device.id if record.device else None
-        connection = record.connection.id if record.connection else None
         seconds = time.perf_counter() - record.started
         is_whole = status is not None and status < FIRST_REFUSAL
         source = record.source if is_whole or status is None else PullSource.NONE
-        self._metrics.answered(status, route, seconds)
-        if route is not None:
-            self._metrics.pulls.ended(route, status, source)
-        if record.refused_by is not None:
-            self._metrics.pulls.refused(record.refused_by)
-        refused = record.refused
-        whose = device
-        if refused is not None:
-            self._metrics.devices.refused.labels(refused.code.value).inc()
-            whose = device or refused.presented.counts_as
-        kind = _kind(record, status, whose) if whose is not None else None
-        if kind is not None and not self._refusals.is_told(kind):
+        self._metrics.answered(status, record.route, source, seconds)
+        if not is_whole and not self._is_refusal_told(record, status):
             return
         is_sampled = self._sample_hits > 1 and is_whole and source in CHEAP
         if is_sampled and not self._is_next():
             return
-        fleet = record.device.fleet if record.device else None
-        rendered = b"".join(
-            (
-                _between(device, fleet, record.peer, connection).members,
-                _SOURCES[source].members,
-                _what(record).members,
-            )
-        )
+        rendered = (_whose(record).members, _SOURCES[source].members, _what(record).members)
         request_id, milliseconds = record.request_id, seconds * 1000
-        if is_whole and not (is_sampled or record.reason or refused):
-            numbers = (status or 0, record.body_bytes, milliseconds)
-            self._served.write(request_id, numbers, rendered)
+        if is_whole and not (is_sampled or record.reason):
+            self._served.write(
+                request_id, (status or 0, record.body_bytes, milliseconds), *rendered
+            )
             return
         fields: dict[str, object] = {
             "bytes": record.body_bytes,
             "duration_ms": milliseconds,
             "reason": record.reason,
-            "rendered": RenderedFields(rendered),
+            "rendered": RenderedFields(b"".join(rendered)),
         }
         if is_sampled:
             fields["sampled"] = self._sample_hits
-        if refused is not None:
-            fields.update(refused.presented.claims)
+        if record.refused is not None:
+            fields.update(record.refused.presented.claims)
         if status is None:
             self._log.info("aborted", request_id=request_id, outcome="aborted", **fields)
         else:
             self._log.info(
                 "answered", request_id=request_id, status=status, outcome="answered", **fields
             )
+
+    def _is_refusal_told(self, record: RequestRecord, status: int | None) -> bool:
+        """Count what refused or ended a request; tell whether it has a line of its own."""
+        if record.refused_by is not None:
+            self._metrics.pulls.refused(record.refused_by)
+        whose, refused = record.device.id if record.device else None, record.refused
+        if refused is not None:
+            self._metrics.devices.refused.labels(refused.code.value).inc()
+            whose = whose or refused.presented.counts_as
+        return whose is None or self._refusals.is_told(_kind(record, status, whose))
 
     def _is_next(self) -> bool:
         """Count a cheap hit; tell whether it is the one that stands for the next ones."""
@@ -195,18 +186,25 @@ class RequestLog:
             self._log.info("refused again", status=kind.status, outcome="answered", **told)
 
 
-def _kind(record: RequestRecord, status: int | None, device: str) -> RefusalKind | None:
-    """Return what a refused or aborted request is counted as; None of any other."""
+def _kind(record: RequestRecord, status: int | None, device: str) -> RefusalKind:
+    """Return what a refused or aborted request is counted as."""
     if status is None:
         return RefusalKind(device, None, LEFT if record.reason == LEFT else ABORTED)
-    return RefusalKind(device, status, record.reason) if status >= FIRST_REFUSAL else None
+    return RefusalKind(device, status, record.reason)
+
+
+def _whose(record: RequestRecord) -> RenderedFields:
+    """Return who asked, from where, and through which connection."""
+    device, connection = record.device, record.connection
+    if device is None:
+        return _between(None, None, record.peer, None)
+    return _between(device.id, device.fleet, record.peer, connection.id if connection else None)
 
 
 @lru_cache(REMEMBERED_PAIRS)
 def _between(
     device: str | None, fleet: str | None, peer: str | None, connection: UUID | None
 ) -> RenderedFields:
-    """Return who asked, from where, and through which connection."""
     return rendered_fields(device=device, fleet=fleet, peer=peer, connection=connection)
 
 

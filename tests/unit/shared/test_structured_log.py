@@ -333,7 +333,7 @@ def test_lines_of_many_threads_do_not_run_into_one_another(tmp_path: Path) -> No
 REPEATED = """
 from shared.structured_log import RepeatedLine, rendered_fields
 log = get_logger("facade.pull").bind()
-names = ("status", "bytes", "duration_ms")
+names = {"status": int, "bytes": int, "duration_ms": float}
 line = RepeatedLine.of(log, "answered", names, outcome="100 %", reason="")
 rest = rendered_fields(host="registry.example", token=canary)
 def both(request_id, *numbers):
@@ -369,5 +369,5 @@ def test_a_repeated_line_below_the_level_is_not_written(tmp_path: Path) -> None:
 
 def test_a_repeated_line_has_numbers_alone(tmp_path: Path) -> None:
     """A text would have to be escaped each time."""
-    program = f"configure('info')\n{REPEATED}\nRepeatedLine.of(log, 'answered', ('host',))"
+    program = f"configure('info')\n{REPEATED}\nRepeatedLine.of(log, 'answered', dict(host=int))"
     assert "AssertionError" in run(program, tmp_path).stdout
