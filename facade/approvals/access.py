@@ -9,8 +9,6 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from attrs import frozen
-
 from facade.values.device_identity import DeviceIdentity
 from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
@@ -26,50 +24,40 @@ class DenialReason(StrEnum):
     FLEET = "the device's fleet is out of the connection's scope"
 
 
-@frozen
-class Allowed:
-    """The pull goes through this connection."""
-
-    connection: ApprovedConnection
-
-
-@frozen
-class Denied:
-    """The pull is not allowed."""
-
-    reason: DenialReason
-
-
 def authorize_pull(
     pull: Pull,
     device: DeviceIdentity,
     connections_of_host: Iterable[ApprovedConnection],
     now: datetime,
-) -> Allowed | Denied:
-    """Decide on a pull, given the approved connections of its host, longest prefix first."""
+) -> ApprovedConnection | DenialReason:
+    """Return the connection that the pull goes through, or why it is not allowed.
+
+    The approved connections of its host come with the longest prefix first.
+    """
     decision = serving_connection(pull.repository, connections_of_host, now)
-    if isinstance(decision, Denied):
+    if isinstance(decision, DenialReason):
         return decision
-    fleets = decision.connection.document.fleets
+    fleets = decision.document.fleets
     if fleets and device.fleet not in fleets:
-        return Denied(DenialReason.FLEET)
+        return DenialReason.FLEET
     return decision
 
 
 def serving_connection(
     repository: RepositoryName, connections_of_host: Iterable[ApprovedConnection], now: datetime
-) -> Allowed | Denied:
-    """Decide through which connection a repository is served, whichever device asks."""
+) -> ApprovedConnection | DenialReason:
+    """Return the connection that serves a repository, whichever device asks, or why none does."""
     for connection in connections_of_host:
-        if _covers(connection, repository):
+        prefix = connection.document.repository_prefix
+        if prefix is None or repository.is_within(prefix):
             break
     else:
-        return Denied(DenialReason.NOT_CONNECTED)
+        return DenialReason.NOT_CONNECTED
     if connection.expires_at is not None and connection.expires_at <= now:
-        return Denied(DenialReason.EXPIRED)
+        return DenialReason.EXPIRED
     if connection.document.repositories and not connection.patterns.match(repository):
-        return Denied(DenialReason.REPOSITORY)
-    return Allowed(connection)
+        return DenialReason.REPOSITORY
+    return connection
 
 
 def longest_prefix_first(
@@ -85,11 +73,6 @@ def longest_prefix_first(
 
 def _precedence(connection: ApprovedConnection) -> tuple[int, int, UUID]:
     return _prefix_depth(connection), connection.generation, connection.id
-
-
-def _covers(connection: ApprovedConnection, repository: RepositoryName) -> bool:
-    prefix = connection.document.repository_prefix
-    return prefix is None or repository.is_within(prefix)
 
 
 def _prefix_depth(connection: ApprovedConnection) -> int:

@@ -46,6 +46,8 @@ class ConnectionIndex:
         places = self._by_host.get(host)
         if places is None:
             return ()
+        if len(places) == 1 and WHOLE_HOST in places:  # of most hosts
+            return places[WHOLE_HOST]
         covering: tuple[ApprovedConnection, ...] = ()
         for prefix in covering_prefixes(repository):
             covering += places.get(prefix, ())

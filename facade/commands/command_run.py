@@ -10,7 +10,7 @@ import click
 import uvloop
 from attrs import field, frozen
 
-from facade.approvals.access import DenialReason, Denied, serving_connection
+from facade.approvals.access import DenialReason, serving_connection
 from facade.approvals.read_once import Approvals, read_approvals
 from facade.commands.check_report import words_of
 from facade.commands.typed_reference import TypedRepository
@@ -61,9 +61,9 @@ class CommandMeans:
         """Return the connection that serves a repository; raise `NotServedError`."""
         candidates = self.approvals.snapshot.connections.of_host(asked.host)
         decision = serving_connection(asked.repository, candidates, datetime.now(UTC))
-        if isinstance(decision, Denied):
-            raise NotServedError(f"{asked}: {decision.reason}")
-        return decision.connection
+        if isinstance(decision, DenialReason):
+            raise NotServedError(f"{asked}: {decision}")
+        return decision
 
     def connections_of(self, host: RegistryHost) -> tuple[ApprovedConnection, ...]:
         """Return every approved connection of a host; raise `NotServedError` for none."""

@@ -18,7 +18,7 @@ from facade.devices.chain_periods import Period
 from facade.devices.device_authorities import CertificateBundle
 from facade.devices.presented_device import PresentedDevice
 from facade.devices.revocation_list import RevocationList
-from facade.values.authority import Authority
+from facade.values.authority import Authority, remembered_authority
 from facade.values.trust_domain import names_none
 
 
@@ -162,7 +162,7 @@ def _by_authority(bundle: CertificateBundle) -> dict[Authority, list[x509.Certif
     """Return the certificates of each authority: several, if one was renewed."""
     found: dict[Authority, list[x509.Certificate]] = {}
     for each in bundle.certificates:
-        found.setdefault(Authority.of(each), []).append(each)
+        found.setdefault(remembered_authority(each), []).append(each)
     return found
 
 

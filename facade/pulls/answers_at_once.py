@@ -7,6 +7,7 @@ to `PullHandler`, which decides again and gives the answer.
 """
 
 from http import HTTPStatus
+from typing import Final
 
 from attrs import frozen
 
@@ -26,6 +27,8 @@ from facade.pulls.request_log import RequestLog, RequestRecord
 from facade.registries.connection_work import ConnectionWork
 from facade.values.authorized_pull import AuthorizedPull
 from shared.oci import OCTET_STREAM, Kind
+
+_OK: Final = HTTPStatus.OK.value  # the log shows plain numbers
 
 
 @frozen
@@ -114,5 +117,5 @@ class AnswersAtOnce:
         record.body_bytes = len(content)
         self._metrics.pulls.sent(known.pull.kind, len(content))
         self._metrics.answered_at_once.counts[()] += 1
-        self._request_log.tell(record, HTTPStatus.OK.value)  # the log shows plain numbers
+        self._request_log.tell(record, _OK)
         return head + content

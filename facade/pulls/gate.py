@@ -11,7 +11,7 @@ from attrs import frozen
 
 from facade.answers import distribution_errors as errors
 from facade.answers.distribution_errors import DeviceRefusal, DeviceRefusedError, PullRefusedError
-from facade.approvals.access import DenialReason, Denied, authorize_pull
+from facade.approvals.access import DenialReason, authorize_pull
 from facade.approvals.snapshot import Snapshot
 from facade.devices.device_connection import DeviceConnection
 from facade.metrics.pull_metrics import RefusedBy
@@ -69,7 +69,6 @@ class Gate:
             answer = errors.unavailable("the facade does not know yet what is approved")
             raise PullRefusedError(answer, "many rows are not verified yet", RefusedBy.STALE)
         decision = authorize_pull(pull, device, candidates, datetime.now(UTC))
-        if isinstance(decision, Denied):
-            by = _DENIED_BY[decision.reason]
-            raise PullRefusedError(errors.NAME_UNKNOWN, decision.reason, by)
-        return decision.connection
+        if isinstance(decision, DenialReason):
+            raise PullRefusedError(errors.NAME_UNKNOWN, decision, _DENIED_BY[decision])
+        return decision

@@ -11,7 +11,7 @@ from itertools import product
 import attrs
 import pytest
 
-from facade.approvals.access import Allowed, DenialReason, Denied, authorize_pull
+from facade.approvals.access import DenialReason, authorize_pull
 from facade.approvals.connection_index import ConnectionIndex
 from facade.values.device_identity import DeviceIdentity
 from facade.values.pull_path import Pull
@@ -115,9 +115,7 @@ def wrong_decisions(scopes: list[Scope]) -> Iterator[tuple[object, ...]]:
         for fleet, device in DEVICES.items():
             expected = oracle(name, fleet, scopes)
             decision = authorize_pull(pull, device, candidates, NOW)
-            wanted: Allowed | Denied = (
-                Allowed(CONNECTIONS[expected]) if isinstance(expected, Scope) else Denied(expected)
-            )
+            wanted = CONNECTIONS[expected] if isinstance(expected, Scope) else expected
             if decision != wanted:
                 yield scopes, name, fleet, decision, expected
 
@@ -159,7 +157,7 @@ def test_another_hosts_connections_never_serve(scope: Scope) -> None:
     for pull, device in product(PULLS.values(), DEVICES.values()):
         candidates = index.covering(pull.host, pull.repository)
         decision = authorize_pull(pull, device, candidates, NOW)
-        assert decision == Denied(DenialReason.NOT_CONNECTED)
+        assert decision is DenialReason.NOT_CONNECTED
 
 
 @pytest.mark.parametrize("fleets", FLEETS)
@@ -175,6 +173,6 @@ def test_an_expired_connection_refuses_before_its_scope_is_looked_at(
         candidates = index.covering(pull.host, pull.repository)
         decision = authorize_pull(pull, device, candidates, NOW)
         if name in COVERED["team"]:
-            assert decision == Denied(DenialReason.EXPIRED)
+            assert decision is DenialReason.EXPIRED
         else:
-            assert isinstance(decision, Allowed)
+            assert isinstance(decision, ApprovedConnection)
