@@ -10,22 +10,23 @@ dictionary for such keys:
   were made together do not end together.
 - Sizes are numbers of entries, or bytes if `size_of` says how many an entry takes.
 
-A `TLRUCache` of cachetools holds the entries. For one event loop.
+For one event loop.
 """
 
+import heapq
+import itertools
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, Generic, TypeVar
 
 from attrs import define, field, frozen
-from cachetools import TLRUCache
-from typing_extensions import override
 
 from shared.jitter import jittered
 
 WITHOUT_END: Final = math.inf  # seconds: the entry stays until its room is needed
+_MOST_ENDS: Final = 2  # times as many as entries: those of entries that are gone are dropped then
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -37,6 +38,7 @@ class _Entry(Generic[_Value]):
     until: float  # on the map's clock
     size: int
     owner: Hashable  # None: nobody in particular
+    number: int  # which no other entry has
 
 
 @define(eq=False)
@@ -46,77 +48,67 @@ class _Owned(Generic[_Key]):
 
 
 @define(eq=False)
-class _Owners(Generic[_Key]):
-    """What each owner has."""
+class _Entries(Generic[_Key, _Value]):
+    """The entries, by when they were used last, by when they end, and by owner."""
 
+    by_key: OrderedDict[_Key, _Entry[_Value]] = field(factory=OrderedDict)  # the least used first
+    size: int = 0
+    numbers: Iterator[int] = field(factory=itertools.count)
+    # A heap: until when, and the entry's number and key. The entry itself may be gone.
+    _ends: list[tuple[float, int, _Key]] = field(factory=list)
     _owned: dict[Hashable, _Owned[_Key]] = field(factory=dict)
 
     def size_of(self, owner: Hashable) -> int:
         return self._owned[owner].size if owner in self._owned else 0
 
+    def least_used(self) -> _Key:
+        return next(iter(self.by_key))
+
     def least_used_of(self, owner: Hashable) -> _Key:
         return next(iter(self._owned[owner].keys))
 
-    def touch(self, key: _Key, entry: _Entry[_Value]) -> None:
+    def use(self, key: _Key, entry: _Entry[_Value]) -> None:
+        self.by_key.move_to_end(key)
         if entry.owner is not None:
             self._owned[entry.owner].keys.move_to_end(key)
 
     def add(self, key: _Key, entry: _Entry[_Value]) -> None:
-        if entry.owner is None:
-            return
-        owned = self._owned.setdefault(entry.owner, _Owned())
-        owned.keys[key] = None
-        owned.size += entry.size
-
-    def remove(self, key: _Key, entry: _Entry[_Value]) -> None:
-        if entry.owner is None:
-            return
-        owned = self._owned[entry.owner]
-        del owned.keys[key]
-        owned.size -= entry.size
-        if not owned.keys:
-            del self._owned[entry.owner]
-
-
-@define
-class _Time:
-    """One time for all that one call does. A class of its own, or the cache would hold the map."""
-
-    now: float = -math.inf
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class _Entries(TLRUCache[_Key, _Entry[_Value], float]):
-    """The cache. It tells the owners which entries it drops because their time is over."""
-
-    def __init__(self, max_size: int) -> None:
-        self.time = _Time()
-        self.owners = _Owners[_Key]()
-        super().__init__(max_size, lambda _key, entry, _now: entry.until, self.time, _size)
-
-    @override
-    def expire(self, time: float | None = None) -> list[tuple[_Key, _Entry[_Value]]]:
-        expired = super().expire(time)
-        for key, entry in expired:
-            self.owners.remove(key, entry)
-        return expired
+        """Take in an entry of a key that has none."""
+        self.by_key[key] = entry
+        self.size += entry.size
+        if entry.until != WITHOUT_END:
+            heapq.heappush(self._ends, (entry.until, entry.number, key))
+            if len(self._ends) > _MOST_ENDS * len(self.by_key):
+                self._ends = [each for each in self._ends if self._is_there(each)]
+                heapq.heapify(self._ends)
+        if entry.owner is not None:
+            owned = self._owned.setdefault(entry.owner, _Owned())
+            owned.keys[key] = None
+            owned.size += entry.size
 
     def remove(self, key: _Key) -> _Value:
         """Forget a key that is there, and return its value."""
-        entry = self.pop(key)
-        self.owners.remove(key, entry)
+        entry = self.by_key.pop(key)
+        self.size -= entry.size
+        if entry.owner is not None:
+            owned = self._owned[entry.owner]
+            del owned.keys[key]
+            owned.size -= entry.size
+            if not owned.keys:
+                del self._owned[entry.owner]
         return entry.value
 
-    def at(self, now: float) -> Self:
-        """Return this cache, as it is at a time."""
-        self.time.now = now
-        return self
+    def expire(self, now: float) -> None:
+        """Forget what is over."""
+        while self._ends and self._ends[0][0] <= now:
+            end = heapq.heappop(self._ends)
+            if self._is_there(end):
+                self.remove(end[-1])
 
-
-def _size(entry: _Entry[_Value]) -> int:
-    return entry.size
+    def _is_there(self, end: tuple[float, int, _Key]) -> bool:
+        _, number, key = end
+        entry = self.by_key.get(key)
+        return entry is not None and entry.number == number
 
 
 @define(eq=False)
@@ -134,13 +126,11 @@ class BoundedMap(Generic[_Key, _Value]):
 
     def get(self, key: _Key) -> _Value | None:
         """Return the value of a key whose time is not over; this is a use of it."""
-        if self._entries is None:
+        entries = self._entries
+        entry = None if entries is None else entries.by_key.get(key)
+        if entries is None or entry is None or entry.until <= self._clock():
             return None
-        entries = self._entries.at(self._clock())
-        entry = entries.get(key)
-        if entry is None:
-            return None
-        entries.owners.touch(key, entry)
+        entries.use(key, entry)
         return entry.value
 
     def set(
@@ -159,24 +149,25 @@ class BoundedMap(Generic[_Key, _Value]):
     def set_until(self, key: _Key, value: _Value, until: float, *, owner: Hashable = None) -> None:
         """Remember a value as `set` does, but until a time of the map's clock."""
         if self._entries is None:
-            self._entries = _Entries(self.max_size)
-        self.pop(key)
-        entries, owners = self._entries, self._entries.owners
-        entry = _Entry(value, until, self._size_of(key, value), owner)
+            self._entries = _Entries()
+        entries, now = self._entries, self._clock()
+        entries.expire(now)
+        if key in entries.by_key:
+            entries.remove(key)
+        size = self._size_of(key, value)
         share = self.max_size if owner is None or self._max_share is None else self._max_share
-        if entry.size > min(share, self.max_size) or until <= entries.time.now:
+        if size > min(share, self.max_size) or until <= now:
             return
-        while owner is not None and owners.size_of(owner) + entry.size > share:
-            entries.remove(owners.least_used_of(owner))
-        while entries.currsize + entry.size > self.max_size:
-            owners.remove(*entries.popitem())
-        entries[key] = entry
-        owners.add(key, entry)
+        while owner is not None and entries.size_of(owner) + size > share:
+            entries.remove(entries.least_used_of(owner))
+        while entries.size + size > self.max_size:
+            entries.remove(entries.least_used())
+        entries.add(key, _Entry(value, until, size, owner, next(entries.numbers)))
 
     def pop(self, key: _Key) -> _Value | None:
         """Forget a key, and return what was remembered."""
         entries = self._now()
-        return entries.remove(key) if entries is not None and key in entries else None
+        return entries.remove(key) if entries is not None and key in entries.by_key else None
 
     def clear(self) -> None:
         """Forget everything."""
@@ -186,20 +177,22 @@ class BoundedMap(Generic[_Key, _Value]):
     def size(self) -> int:
         """The entries, or the bytes, that are remembered now."""
         entries = self._now()
-        return 0 if entries is None else int(entries.currsize)
+        return 0 if entries is None else entries.size
 
     def __contains__(self, key: _Key) -> bool:
-        return self._entries is not None and key in self._entries.at(self._clock())
+        entry = None if self._entries is None else self._entries.by_key.get(key)
+        return entry is not None and entry.until > self._clock()
 
     def __len__(self) -> int:
         entries = self._now()
-        return 0 if entries is None else len(entries)
+        return 0 if entries is None else len(entries.by_key)
 
     def __iter__(self) -> Iterator[_Key]:
-        return iter(list(self._now() or ()))
+        entries = self._now()
+        return iter(() if entries is None else [*entries.by_key])
 
     def _now(self) -> _Entries[_Key, _Value] | None:
-        """Return the cache without what is over, if there is one."""
+        """Return the entries without what is over, if there are any."""
         if self._entries is not None:
-            self._entries.at(self._clock()).expire()
+            self._entries.expire(self._clock())
         return self._entries
