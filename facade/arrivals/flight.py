@@ -237,7 +237,8 @@ class Flight:
     def _cancel(self) -> None:
         if self._task is not None and not self.is_landing:
             self._is_stopped = True
-            self._task.cancel()
+            # Behind its first step: if it were cancelled before, it would never let go of anything.
+            asyncio.get_running_loop().call_soon(self._task.cancel)
 
     async def _leave_early(self, early: EarlyReader) -> None:
         """Want it no more; ask for it no more if nobody has begun to bring it.

@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 from attrs import define
 
-from facade.arrivals.flight import NothingArrivesError
+from facade.arrivals.claim_watch import WatchTimes
+from facade.arrivals.flight import Flight, NothingArrivesError
+from facade.arrivals.gather_budget import GatherBudget
+from facade.arrivals.grace import Grace
+from facade.arrivals.stream_growth import GrowthTerms
+from facade.arrivals.taken_up import NothingThere
 from facade.loop.thread_work import in_index_thread
 from facade.registries.payer import FREE, FreeDownload
 from facade.rights.right import FlightKey, Right
-from facade.store.beginnings import BeginningLock
+from facade.store.beginnings import BeginningLock, is_begun
 from facade.store.file_lock import lock_exclusively
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind, RepositoryName
@@ -26,6 +31,7 @@ REPOSITORY, SECOND = "team/app", "team/second"
 SOME_REPOSITORY = RepositoryName.parse(REPOSITORY)
 BLOB = Content("blob", Kind.BLOB, bytes(range(256)) * (2 * PIECE_BYTES // 256))
 SMALL = Content("small", Kind.BLOB, b"small")
+ENOUGH_SECONDS = 60.0  # for what takes milliseconds
 MANIFEST = Content("manifest", Kind.MANIFEST, b'{"layers":[]}')
 
 
@@ -61,6 +67,39 @@ async def test_what_has_moved_to_its_place_is_read_as_stored_and_checked(world: 
     assert await late == BLOB.content
     await eventually(lambda: world.is_stored(BLOB))
     assert await process.pull(host, REPOSITORY, BLOB, None) == BLOB.content
+
+
+async def test_a_flight_that_is_stopped_before_its_first_step_ends(world: World) -> None:
+    """Else whoever wants the blob waits for its end, and nobody may begin to bring it again."""
+    host, process = world.hosts["g"], world.processes[0]
+    host.serve(BLOB, REPOSITORY, Honest(), None)
+    right = Right(FlightKey(host.connection.access_key, Kind.BLOB, BLOB.digest), SOME_REPOSITORY)
+    beginnings, ended = world.layout.beginnings, list[Flight]()
+    lock = BeginningLock.take(beginnings, right.name)
+    assert lock is not None
+    flight = Flight(
+        right,
+        host.connection,
+        NothingThere(world.layout.flight(right), lock),
+        process.store,
+        process.rights,
+        process.upstreams,
+        "",
+        ended.append,
+        lambda _: None,
+        lambda _: None,
+        WatchTimes(),
+        Grace(),
+        GatherBudget(),
+        GrowthTerms(),
+    )
+    flight.take_off()
+    async with asyncio.timeout(ENOUGH_SECONDS):
+        await flight.land()
+    assert ended == [flight]
+    assert not is_begun(beginnings, right.name)
+    assert await process.pull(host, REPOSITORY, BLOB, None) == BLOB.content
+    assert len(host.simulator.pulls) == 1
 
 
 @pytest.mark.parametrize("other", [0, 1], ids=["this process", "another process"])
