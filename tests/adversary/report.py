@@ -10,8 +10,8 @@ from tests.support.text_table import lines_of
 
 _PROPERTY: Final = "attack"
 _TITLES: Final = (
-    "attack", "by", "quiet ms", "p50 ms", "p99 ms", "failed", "peak MiB", "kept MiB", "cores",
-    "held",
+    "attack", "by", "quiet ms", "p50 ms", "p99 ms", "work p99", "longest", "failed", "peak MiB",
+    "kept MiB", "cores", "held",
 )  # fmt: skip
 _MIB: Final = 1024 * 1024
 
@@ -25,6 +25,8 @@ class Row:
     quiet_p50: float  # seconds that the victim waited before the attack
     p50: float
     p99: float
+    worked_p99: float  # of a processor that the attacked loop had before it answered the victim
+    worked_longest: float
     failed: int  # of the victim's questions
     asked: int
     growth_bytes: int
@@ -62,7 +64,10 @@ def _shown(row: Any) -> tuple[str, ...]:
     return (
         row["attack"],
         row["party"],
-        *(f"{row[name] * 1000:.1f}" for name in ("quiet_p50", "p50", "p99")),
+        *(
+            f"{row[name] * 1000:.1f}"
+            for name in ("quiet_p50", "p50", "p99", "worked_p99", "worked_longest")
+        ),
         f"{row['failed']} of {row['asked']}",
         *(f"{row[name] / _MIB:.0f}" for name in ("growth_bytes", "kept_bytes")),
         f"{row['cores']:.2f}",

@@ -2,11 +2,13 @@
 
 A process of its own, so that what the test does to attack is not measured:
 
-    python -m tests.adversary.victim URL [--ca FILE] [--certificate FILE --key FILE] [--token TOKEN]
+    python -m tests.adversary.victim URL --asked PID [--ca FILE] [--certificate FILE --key FILE]
+        [--token TOKEN]
 
 It prints `ready` after the first right answer. A line on its standard input begins a new phase. At
-the end of its input it prints one JSON list for each phase: the seconds that each answer took.
-Whatever is not a 200 is counted as `null`, and a new connection is made.
+the end of its input it prints one JSON list for each phase: of each answer the seconds that it
+took, and the seconds of a processor that the loop of the asked process had meanwhile. Whatever is
+not a 200 is counted as `null`, and a new connection is made.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import sys
 import threading
 import time
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,8 +26,10 @@ from attrs import define, field
 
 PAUSE_SECONDS: Final = 0.005  # between two questions: 100 to 200 a second
 PATIENCE_SECONDS: Final = 30.0
+NANOSECOND: Final = 1e-9
 
-Phase = list[float | None]
+Waited = tuple[float, float]  # seconds, and those of a processor that the loop worked meanwhile
+Phase = list[Waited | None]
 
 
 @define
@@ -32,6 +37,7 @@ class Victim:
     """One client, and what it measured."""
 
     url: str
+    asked: int  # the process, whose first thread runs its loop
     tls: ssl.SSLContext | None  # None: plain HTTP
     headers: dict[str, str]
     phases: list[Phase] = field(factory=lambda: [[]])
@@ -39,7 +45,7 @@ class Victim:
 
     def ask(self) -> None:
         """Ask once, and note how long it took."""
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), self._worked()
         try:
             is_right = self._status() == 200
         except (OSError, HTTPException):
@@ -47,7 +53,15 @@ class Victim:
         taken = time.perf_counter() - began
         if not is_right:
             self._connection = None
-        self.phases[-1].append(taken if is_right else None)
+        self.phases[-1].append((taken, self._worked() - worked) if is_right else None)
+
+    def _worked(self) -> float:
+        """Return the seconds of a processor that the loop's thread has had; 0 once it is gone."""
+        try:
+            told = Path(f"/proc/{self.asked}/task/{self.asked}/schedstat").read_text()
+        except OSError:
+            return 0.0
+        return int(told.partition(" ")[0]) * NANOSECOND
 
     def _status(self) -> int:
         split = urlsplit(self.url)
@@ -78,13 +92,15 @@ def main() -> None:
     """Measure until the end of the input."""
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
+    parser.add_argument("--asked", type=int, required=True)
     parser.add_argument("--ca")
     parser.add_argument("--certificate")
     parser.add_argument("--key")
     parser.add_argument("--token")
     options = parser.parse_args()
     headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
-    victim = Victim(options.url, _tls(options.ca, options.certificate, options.key), headers)
+    tls = _tls(options.ca, options.certificate, options.key)
+    victim = Victim(options.url, options.asked, tls, headers)
     ended = threading.Event()
 
     def follow() -> None:

@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from attrs import define, frozen
 from shared.outside_bytes import Party
 from tests.adversary.bounds import IGNORES_WAITING, QUIET_SECONDS, SETTLE_SECONDS, Allowed
 from tests.adversary.report import AdversaryReport, Row
-from tests.adversary.victim import Phase
+from tests.adversary.victim import Phase, Waited
 from tests.bench.process_cost import cpu_seconds
 from tests.support.memory import MIB, Memory
 
@@ -73,7 +73,7 @@ class Watch:
         allowed: Allowed,
     ) -> AsyncIterator[Attack]:
         """Watch while the body attacks; then fail where a bound did not hold."""
-        victim = await _start(target.victim)
+        victim = await _start(*target.victim, "--asked", str(target.pid))
         try:
             await asyncio.sleep(QUIET_SECONDS)
             before = Memory.of(target.pid).now
@@ -96,7 +96,9 @@ class Watch:
             party=party.name.lower(),
             quiet_p50=_median(quiet),
             p50=_median(during),
-            p99=_p99(during),
+            p99=_p99(waited for waited, _ in _right(during)),
+            worked_p99=_p99(worked for _, worked in _right(during)),
+            worked_longest=max(worked for _, worked in _right(during)),
             failed=during.count(None),
             asked=len(during),
             growth_bytes=memory.peak - before,
@@ -114,6 +116,10 @@ def _beyond(done: Row, allowed: Allowed) -> Iterator[str]:
         yield f"{done.failed} of {done.asked} of the victim's questions failed"
     if done.p99 >= allowed.p99_seconds and not IGNORES_WAITING:
         yield f"the victim waits for {done.p99 * 1000:.0f} ms"
+    if done.worked_p99 >= allowed.worked_p99_seconds:
+        yield f"the loop works for {done.worked_p99 * 1000:.0f} ms before it answers the victim"
+    if done.worked_longest >= allowed.worked_longest_seconds:
+        yield f"and once for {done.worked_longest * 1000:.0f} ms"
     if done.growth_bytes >= allowed.growth_bytes:
         yield f"it takes {done.growth_bytes // MIB} MiB more at its peak"
     if done.kept_bytes >= allowed.kept_bytes:
@@ -122,7 +128,7 @@ def _beyond(done: Row, allowed: Allowed) -> Iterator[str]:
         yield f"it keeps {done.cores:.2f} of a core busy"
 
 
-async def _start(arguments: tuple[str, ...]) -> Process:
+async def _start(*arguments: str) -> Process:
     victim = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.adversary.victim", *arguments, stdin=PIPE, stdout=PIPE
     )
@@ -138,20 +144,21 @@ def _next_phase(victim: Process) -> None:
 
 async def _measured(victim: Process) -> list[Phase]:
     printed, _ = await victim.communicate(b"")
-    return [json.loads(line) for line in printed.splitlines()]
+    phases = [json.loads(line) for line in printed.splitlines()]
+    return [[each and tuple(each) for each in phase] for phase in phases]
 
 
 def _forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): the peak begins again
 
 
-def _right(phase: Phase) -> list[float]:
+def _right(phase: Phase) -> list[Waited]:
     return [each for each in phase if each is not None]
 
 
 def _median(phase: Phase) -> float:
-    return statistics.median(_right(phase))
+    return statistics.median(waited for waited, _ in _right(phase))
 
 
-def _p99(phase: Phase) -> float:
-    return statistics.quantiles(_right(phase), n=100, method="inclusive")[98]
+def _p99(seconds: Iterable[float]) -> float:
+    return statistics.quantiles(seconds, n=100, method="inclusive")[98]
