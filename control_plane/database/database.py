@@ -26,6 +26,7 @@ MAX_ACT_CONNECTIONS: Final = 2  # one for acts, in turn, and one to write a chec
 CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each server, unless the URL says how long
 QUEUE_SECONDS: Final = 3.0  # to wait for a free connection, beyond the time that a new one may take
 COMMAND_TIMEOUT_SECONDS: Final = 10.0  # statements are short; only the act lock makes one wait
+MOST_ANSWER_BYTES: Final = 256 * 1024 * 1024  # a checkpoint of the audit log has 128 MiB at most
 
 DatabaseConnection = PoolConnectionProxy
 
@@ -80,6 +81,7 @@ class Database:
             return await connect(
                 parameters,
                 seconds=CONNECT_TIMEOUT_SECONDS,
+                most_bytes=MOST_ANSWER_BYTES,
                 command_seconds=COMMAND_TIMEOUT_SECONDS,
                 prepares=True,
             )

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from control_plane.database.database import MOST_ANSWER_BYTES
 from control_plane.database.schema_revision import (
     OLDEST_PROGRAM,
     PRESENT_REVISION,
@@ -192,6 +193,6 @@ def alembic_config() -> Config:
 
 async def _connect(owner: ConnectionParameters) -> Connection:
     try:
-        return await connect(owner, seconds=CONNECT_TIMEOUT_SECONDS)
+        return await connect(owner, seconds=CONNECT_TIMEOUT_SECONDS, most_bytes=MOST_ANSWER_BYTES)
     except DatabaseAwayError as error:
         raise DatabaseUnavailableError(error) from None

@@ -14,6 +14,7 @@ from shared.postgres.reasons import in_words
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each host, unless the URL says otherwise
 QUERY_TIMEOUT_SECONDS: Final = 10.0  # a stopped Postgres does not answer
+MOST_ANSWER_BYTES: Final = 32 * 1024 * 1024  # pages of 4 MiB, and what is notified beside them
 HEARTBEAT_SECONDS: Final = 5.0  # for so long an idle connection is believed to be alive
 HEARTBEAT_TIMEOUT_SECONDS: Final = 5.0
 
@@ -39,7 +40,10 @@ async def connect_database(parameters: ConnectionParameters) -> asyncpg.Connecti
     Raises `shared.postgres.connect.DatabaseAwayError`, one of `DATABASE_FAILURES`.
     """
     return await connect(
-        parameters, seconds=CONNECT_TIMEOUT_SECONDS, command_seconds=QUERY_TIMEOUT_SECONDS
+        parameters,
+        seconds=CONNECT_TIMEOUT_SECONDS,
+        most_bytes=MOST_ANSWER_BYTES,
+        command_seconds=QUERY_TIMEOUT_SECONDS,
     )
 
 

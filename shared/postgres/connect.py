@@ -13,13 +13,14 @@ import socket
 import ssl
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, cast
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from attrs import frozen
 
 from shared.failures import without_frames
+from shared.postgres.bounded_answers import BoundedLoop
 from shared.postgres.connection_parameters import (
     ConnectionParameters,
     Server,
@@ -27,12 +28,14 @@ from shared.postgres.connection_parameters import (
     TargetSession,
 )
 from shared.postgres.link import Connection
+from shared.postgres.message_frames import NoMessageError
 from shared.postgres.password_file import SOCKET_HOST, DatabaseLogin, password_of
 from shared.postgres.tls import ServerContext, tls_context
 from shared.safe_message import SafeMessage
 
 MAX_ADDRESSES: Final = 16  # of one server; a headless service has one for each pod
 MIN_ADDRESS_SECONDS: Final = 1.0  # TCP, TLS and a login over a long line
+MOST_LOGIN_BYTES: Final = 64 * 1024  # until a server has let us in; some hundred bytes of settings
 KEPT_STATEMENTS: Final = 200  # of one connection, prepared; a program has some dozens
 _OUR_OWN_DEADLINE_HOLDS: Final = 24 * 3600.0
 
@@ -64,14 +67,15 @@ async def connect(
     parameters: ConnectionParameters,
     *,
     seconds: float,
+    most_bytes: int,
     command_seconds: float | None = None,
     prepares: bool = False,
 ) -> Connection:
     """Return a connection; raise `DatabaseAwayError`.
 
-    `seconds` bounds each server if the URL does not, `command_seconds` each statement. With
-    `prepares`, a repeated statement takes one round trip instead of two, unless a pooler stands in
-    between.
+    `seconds` bounds each server if the URL does not, `command_seconds` each statement, and
+    `most_bytes` what a server sends until it is asked again. With `prepares`, a repeated statement
+    takes one round trip instead of two, unless a pooler stands in between.
     """
     reason = "no server is named"
     try:
@@ -79,7 +83,9 @@ async def connect(
     except OSError as error:
         raise DatabaseAwayError(reason_of(error)) from None
     for attempt in attempts(parameters):
-        connecting = _Connecting(parameters, attempt, context, command_seconds, prepares)
+        connecting = _Connecting(
+            parameters, attempt, context, most_bytes, command_seconds, prepares
+        )
         try:
             return await connecting.connect(parameters.connect_seconds or seconds)
         except _FAILURES as error:
@@ -89,6 +95,8 @@ async def connect(
 
 def reason_of(error: BaseException) -> str:
     """Return why there is no connection: words of ours, or a type's name; no library's text."""
+    if isinstance(error.__cause__, NoMessageError):  # asyncpg's own error is before it
+        return str(error.__cause__)
     match error:
         case SafeMessage():
             return str(error)
@@ -117,6 +125,7 @@ class _Connecting:
     _parameters: ConnectionParameters
     _attempt: ServerAttempt
     _context: ServerContext | None
+    _most_bytes: int
     _command_seconds: float | None
     _prepares: bool
 
@@ -187,6 +196,7 @@ class _Connecting:
         user = parameters.user or _own_name()
         if context is not None:
             context.server_name = server.name
+        loop = BoundedLoop(asyncio.get_running_loop(), MOST_LOGIN_BYTES)
         connection = await asyncpg.connect(
             host=address,
             port=server.port,
@@ -206,7 +216,9 @@ class _Connecting:
             max_cached_statement_lifetime=0,  # for as long as the connection is there
             max_cacheable_statement_size=0,  # of any length
             connection_class=Connection,
+            loop=cast("asyncio.AbstractEventLoop", loop),
         )
+        loop.most_bytes = self._most_bytes
         try:
             connection.watch(parameters.keepalive)
         except BaseException:  # a kernel may not know all of it

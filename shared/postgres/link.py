@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 
+from shared.postgres.bounded_answers import BoundedLoop
 from shared.postgres.connection_parameters import Keepalive
 
 _Option = tuple[int, int]  # level and name, as `setsockopt` has them
@@ -16,9 +17,9 @@ class Connection(asyncpg.Connection):
 
     __slots__ = ("_link",)
 
-    def __init__(self, protocol: Any, transport: Any, *others: Any) -> None:
-        """Take what asyncpg makes a connection with."""
-        super().__init__(protocol, transport, *others)
+    def __init__(self, protocol: Any, transport: Any, loop: BoundedLoop, *others: Any) -> None:
+        """Take what asyncpg makes a connection with; asyncio knows its tasks by the loop itself."""
+        super().__init__(protocol, transport, loop.loop, *others)
         self._link: socket.socket | None = transport.get_extra_info("socket")
 
     def watch(self, keepalive: Keepalive) -> None:

@@ -251,6 +251,10 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/shared/test_pem.py::test_any_bytes_are_blocks_or_refused",
         "adversary/facade/test_files.py::test_one_byte_of_each_file_is_another_all_the_time",
     ),
+    "shared.postgres.message_frames.MessageFrames.follow": Tested(
+        "unit/shared/postgres/test_message_frames.py::test_any_pieces_are_the_same_messages",
+        "adversary/facade/test_hostile_database.py::test_a_database_that_answers_without_an_end",
+    ),
     "shared.registry_host.RegistryHost.parse": Tested(
         "unit/shared/test_registry_host.py::test_what_is_accepted_is_canonical",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
@@ -372,7 +376,13 @@ LIBRARY_READERS: Final = (
     LibraryReader(
         "asyncpg, PostgreSQL's protocol",
         (Party.DATABASE,),
-        ("facade.approvals.database.QUERY_TIMEOUT_SECONDS",),
+        (
+            "facade.approvals.database.QUERY_TIMEOUT_SECONDS",
+            "facade.approvals.database.MOST_ANSWER_BYTES",
+            "control_plane.database.database.MOST_ANSWER_BYTES",
+            "shared.postgres.connect.MOST_LOGIN_BYTES",
+            "shared.postgres.bounded_answers.TURN_BYTES",
+        ),
     ),
     LibraryReader(
         "cryptography, X.509 certificates and lists",

@@ -18,6 +18,7 @@ from shared.postgres.connection_parameters import Keepalive
 from shared.postgres.database_url import MAX_KEEPALIVE_SECONDS, read_database_url
 from shared.postgres.link import Connection
 from tests.support.eventually import PATIENCE_SECONDS, eventually
+from tests.support.memory import MIB
 from tests.support.postgres_front import SOCKET_NAME, PostgresFront
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.traps import GARBAGE, trapped_home
@@ -84,7 +85,7 @@ def url_of(postgres: Postgres) -> UrlOf:
 @asynccontextmanager
 async def connected(url: str, variables: dict[str, str] | None = None) -> AsyncIterator[Connection]:
     """Give a connection as a process makes it."""
-    connection = await connect(read_database_url(url, variables), seconds=SECONDS)
+    connection = await connect(read_database_url(url, variables), seconds=SECONDS, most_bytes=MIB)
     try:
         yield connection
     finally:
@@ -334,7 +335,7 @@ async def test_a_connection_that_is_given_up_is_closed(postgres: Postgres, url_o
     with TcpProxy(postgres.port, make_client_filter=but_the_first_statement) as link:
         url = url_of(f"127.0.0.1:{link.port}", application_name="given_up", connect_timeout=5)
         connecting = asyncio.create_task(
-            connect(read_database_url(url), seconds=PATIENCE_SECONDS, prepares=True)
+            connect(read_database_url(url), seconds=PATIENCE_SECONDS, most_bytes=MIB, prepares=True)
         )
         await eventually(lambda: sessions() == "1")
         with pytest.raises(DatabaseAwayError):
@@ -351,7 +352,7 @@ async def test_a_connection_that_cannot_be_watched_is_closed(
     )
     too_long = evolve(url, keepalive=Keepalive(idle_seconds=MAX_KEEPALIVE_SECONDS + 1))
     with pytest.raises(DatabaseAwayError):
-        await connect(too_long, seconds=SECONDS)
+        await connect(too_long, seconds=SECONDS, most_bytes=MIB)
     count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'not_watched'"
     await eventually(lambda: postgres.sql(count) == "0")
 
