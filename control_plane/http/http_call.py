@@ -21,6 +21,7 @@ from control_plane.reading.entity_tag import SeenTags, entity_tag
 from control_plane.reading.field_reader import read_object
 from control_plane.reading.page import View
 from control_plane.reading.query_reader import QueryReader
+from shared.failures import forget_frames
 
 MAX_BODY_BYTES: Final = 128 * 1024  # a CA bundle and long lists; approvals fit in 256 KiB
 MAX_REVOCATIONS_BODY_BYTES: Final = 4 * 1024 * 1024  # of device revocations: 400 bytes for each
@@ -103,6 +104,10 @@ async def content_of(request: web.BaseRequest, media_type: str = JSON) -> bytes:
         raise web.HTTPRequestTimeout from None
     except web.RequestPayloadError:
         raise UnreadableBodyError("the body ended early or was malformed") from None
+    except ConnectionError as left:
+        # The body keeps this one, and by its frames the request: until garbage is looked for.
+        forget_frames(left)
+        raise ConnectionResetError("whoever sent the body has left") from None
 
 
 def bearer_token(request: web.Request) -> str:

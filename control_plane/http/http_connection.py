@@ -40,7 +40,8 @@ class HttpConnection(web.RequestHandler):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, after the handshake."""
-        self._own.begin(cast(asyncio.Transport, transport), self._is_answering, self._loop.time())
+        made = cast(asyncio.Transport, transport)
+        self._own.begin(made, self._is_answering, self._loop.time(), self._is_awaiting_body)
         super().connection_made(transport)
 
     @override
@@ -70,6 +71,9 @@ class HttpConnection(web.RequestHandler):
 
     def _is_answering(self) -> bool:
         return bool(self._request_in_progress or self._messages)
+
+    def _is_awaiting_body(self) -> bool:
+        return self._current_request is not None and not self._current_request.content.is_eof()
 
     def handle_error(
         self,

@@ -2,8 +2,8 @@
 
 - Each address has a share, and all together have a bound. Beyond either, the oldest connection on
   which nothing is being answered gives way: one of that address, or of the address that has most.
-  One whose answer waits for a stranger's pause may give way, too. Those on which an operator was
-  let in give way last.
+  One whose answer waits for a stranger's pause, or for the rest of a stranger's body, may give way,
+  too. Those on which an operator was let in give way last.
 - A request's head has to be complete in time, and an answer has to be read.
 - Behind a TLS proxy everybody has one address, so there is no share.
 """
@@ -36,19 +36,25 @@ class OpenConnection:
     handshake: asyncio.Task[None] | None = field(default=None, init=False)
     is_operators: bool = field(default=False, init=False)  # a valid token came on it
     is_answering: Callable[[], bool] = field(default=_nothing, init=False)
+    is_awaiting_body: Callable[[], bool] = field(default=_nothing, init=False)
     _pause: asyncio.Future[None] | None = field(default=None, init=False)
     _unread: int = field(default=0, init=False)
     _unread_since: float = field(default=0.0, init=False)
 
     def begin(
-        self, transport: asyncio.Transport, is_answering: Callable[[], bool], now: float
+        self,
+        transport: asyncio.Transport,
+        is_answering: Callable[[], bool],
+        now: float,
+        is_awaiting_body: Callable[[], bool] = _nothing,
     ) -> None:
         """Wait for the first head, after the handshake."""
-        self.transport, self.is_answering, self.head_awaited_since = transport, is_answering, now
+        self.transport, self.head_awaited_since = transport, now
+        self.is_answering, self.is_awaiting_body = is_answering, is_awaiting_body
 
     def end(self) -> None:
         """Let go what it was."""
-        self.transport, self.is_answering = None, _nothing
+        self.transport, self.is_answering, self.is_awaiting_body = None, _nothing, _nothing
         if self._pause is not None and not self._pause.done():
             self._pause.set_result(None)
 
@@ -64,8 +70,12 @@ class OpenConnection:
 
     @property
     def gives_way(self) -> bool:
-        """Whether it may be cut: nothing is being answered on it, or only after a pause."""
-        return self._pause is not None or not self.is_answering()
+        """Whether it may be cut: nothing is being answered on it, or something else waited for."""
+        return self._pause is not None or not self.is_answering() or self.is_strangers_body()
+
+    def is_strangers_body(self) -> bool:
+        """Tell whether somebody who was not let in has not sent all of a request."""
+        return not self.is_operators and self.is_awaiting_body()
 
     def is_too_slow(self, now: float, head_seconds: float, unread_seconds: float) -> bool:
         """Tell whether a head does not arrive in time, or an answer is not read."""

@@ -9,7 +9,7 @@ from control_plane.operators.permissions import Role
 from shared.outside_bytes import Party
 from tests.adversary.bounds import Allowed
 from tests.adversary.control_plane.attacked import AttackedPlane
-from tests.adversary.guards import bounds
+from tests.adversary.guards import bounds, check
 from tests.support.control_plane import operators_of
 from tests.support.eventually import eventually
 from tests.support.held_sockets import held_sockets
@@ -77,6 +77,31 @@ async def test_forms_that_do_not_end(attacked: AttackedPlane) -> None:
     async with attacked.watched("forms that do not end on 900 sockets", Party.STRANGER) as attack:
         while attack.goes_on:
             async with held_sockets(attacked.plane.port, HALF_REQUESTS, said):
+                answer = await attacked.plane.client("alice").call("GET", "/v1/connections")
+                assert answer.status == 200
+
+
+STOPPED_FORM_BYTES = 60 * 1024  # as long as a stranger's may be, of which the last half never comes
+
+
+@check(
+    "control_plane/http/open_connections.py",
+    " or self.is_strangers_body()",
+    "",
+)
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], [f"127.0.0.{n}" for n in range(2, 8)]])
+async def test_forms_that_stop(attacked: AttackedPlane, addresses: list[str]) -> None:
+    """Each kept its place for as long as a body may take, and operators were put out for it."""
+    head = (
+        f"POST /console/sign-in HTTP/1.1\r\nHost: 127.0.0.1:{attacked.plane.port}\r\n"
+        "Sec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {STOPPED_FORM_BYTES}\r\n\r\ntoken="
+    )
+    said = head.encode() + b"a" * (STOPPED_FORM_BYTES // 2)
+    name = f"forms that stop, from {len(addresses)} addresses"
+    async with attacked.watched(name, Party.STRANGER) as attack:
+        while attack.goes_on:
+            async with held_sockets(attacked.plane.port, HALF_REQUESTS, said, addresses=addresses):
                 answer = await attacked.plane.client("alice").call("GET", "/v1/connections")
                 assert answer.status == 200
 

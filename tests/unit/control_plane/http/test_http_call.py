@@ -1,15 +1,19 @@
 """What of a request's head and query becomes a value."""
 
+import asyncio
+import gc
 import uuid
+import weakref
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.errors import FieldError, InvalidRequestError, NotAuthenticatedError
-from control_plane.http.http_call import bearer_token
+from control_plane.http.http_call import bearer_token, content_of
 from control_plane.operators.operator_token import OperatorName, OperatorToken
 from control_plane.reading.query_reader import (
     QueryReader,
@@ -18,9 +22,36 @@ from control_plane.reading.query_reader import (
     parse_place,
     parse_sequence,
 )
+from tests.support.eventually import eventually
+from tests.support.held_sockets import held_sockets
 
 MOMENTS = st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1))  # noqa: DTZ001  # a bound is naive
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126))
+
+
+async def test_a_request_is_let_go_at_once_when_its_sender_leaves_in_the_middle() -> None:
+    """Bodies of strangers that stop would wait in memory until garbage is looked for."""
+    requests, has_left = list[weakref.ref[web.BaseRequest]](), asyncio.Event()
+
+    async def read(request: web.BaseRequest) -> web.Response:
+        requests.append(weakref.ref(request))
+        try:
+            return web.Response(body=await content_of(request))
+        except ConnectionError:  # else a log keeps it
+            has_left.set()
+            return web.Response()
+
+    server = await asyncio.get_running_loop().create_server(web.Server(read), "127.0.0.1", 0)
+    gc.disable()
+    try:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n"
+        async with held_sockets(server.sockets[0].getsockname()[1], 1, head + bytes(30_000)):
+            await eventually(lambda: bool(requests))
+        await has_left.wait()
+        await eventually(lambda: requests[0]() is None)
+    finally:
+        gc.enable()
+        server.close()
 
 
 @given(MOMENTS, st.uuids())

@@ -94,6 +94,20 @@ def test_an_operators_connection_gives_way_last() -> None:
     assert is_cut(operators)
 
 
+def test_a_body_that_stops_gives_way_unless_it_is_an_operators() -> None:
+    """A request is being answered once it is whole; what a stranger holds back holds no place."""
+    every = OpenConnections(10, 2)
+    operators, strangers = (every.admit("proxy", 0.0) for _ in range(2))
+    assert operators is not None
+    assert strangers is not None
+    operators.is_operators = True
+    for own in (operators, strangers):
+        own.begin(Wire(), lambda: True, 0.0, lambda: True)
+    (third,) = admitted(every, ["proxy"], answering=True)
+    assert (is_cut(operators), is_cut(strangers), is_cut(third)) == (False, True, False)
+    assert every.admit("proxy", 0.0) is None  # an answer to a whole request is waited for
+
+
 def test_behind_a_proxy_there_is_no_share() -> None:
     """All have the proxy's address."""
     every = OpenConnections.of_descriptors(10**6, behind_proxy=True)
