@@ -20,7 +20,7 @@ from control_plane.webhooks.targets_file import SETTING, TargetsFile, TargetsFil
 from control_plane.webhooks.webhook_target import WebhookTarget
 from shared.environment import ConfigurationError
 from shared.output_form import OutputForm, output_form
-from shared.upstream.transport import TransportMeans
+from shared.upstream.transport import TransportResources
 
 _COLUMNS: Final = (Column("NAME"), Column("SECRETS"), Column("EVENTS", least=20))
 _NO_FILE: Final = (
@@ -78,7 +78,7 @@ async def test_target(*, name: str, form: OutputForm | None) -> None:
     configured = settings(WebhookSettings)
     target = _named(_targets(configured), name)
     async with Delivery.open(
-        target, proxy=configured.outbound_proxy, means=TransportMeans()
+        target, proxy=configured.outbound_proxy, resources=TransportResources()
     ) as delivery:
         began = time.monotonic()
         delivered = await delivery.send(event_of_test(target.name, now()), now())

@@ -32,7 +32,7 @@ from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import PinnedResolver
 from shared.upstream.retry_after import retry_after_seconds
 from shared.upstream.tls_contexts import Authorities
-from shared.upstream.transport import TransportMeans, judged_connector
+from shared.upstream.transport import TransportResources, judged_connector
 
 USER_AGENT: Final = "registry-control-plane"
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0  # a target does not silence us for longer
@@ -74,20 +74,20 @@ class Delivery:
 
     _target: WebhookTarget
     _session: aiohttp.ClientSession
-    _means: TransportMeans
+    _resources: TransportResources
     _authorities: Authorities
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, target: WebhookTarget, *, proxy: OutboundProxy | None, means: TransportMeans
+        cls, target: WebhookTarget, *, proxy: OutboundProxy | None, resources: TransportResources
     ) -> AsyncIterator[Self]:
         """Yield the way to a target; requests under way end with the block."""
         resolver = PinnedResolver(target.egress_rule, seconds=ATTEMPT_SECONDS)
         try:
-            connector = judged_connector(resolver, proxy, means)
+            connector = judged_connector(resolver, proxy, resources)
             async with outbound_session(connector, user_agent=USER_AGENT) as session:
-                yield cls(target, session, means, Authorities.beside(target.ca_certificate))
+                yield cls(target, session, resources, Authorities.beside(target.ca_certificate))
         finally:
             await resolver.close()
 
@@ -110,7 +110,7 @@ class Delivery:
         url = URL(self._target.url, encoded=True)
         if is_address(host := url.raw_host or ""):
             self._target.egress_rule.require_address(ip_address(host))
-        tls = await self._means.tls.of(self._authorities) if url.scheme == "https" else True
+        tls = await self._resources.tls.of(self._authorities) if url.scheme == "https" else True
         response = await self._session.post(
             url,
             data=body,

@@ -15,7 +15,7 @@ from control_plane.webhooks.delivery import Delivery
 from control_plane.webhooks.event import EventKind
 from control_plane.webhooks.lanes import Lanes
 from control_plane.webhooks.payload import event_of_problem
-from control_plane.webhooks.sending_means import SendingMeans
+from control_plane.webhooks.sender_resources import SenderResources
 from control_plane.webhooks.waiting_event import ProblemNotice
 from control_plane.webhooks.webhook_target import WebhookTarget
 from shared.structured_log import get_logger
@@ -36,21 +36,21 @@ class ProblemSender:
     """Sends problems to one target."""
 
     _target: WebhookTarget
-    _means: SendingMeans
+    _resources: SenderResources
     _problems: Callable[[], Iterable[Trouble]]
     _told: dict[str, None] = field(factory=dict, init=False)  # in their order
     _lanes: Lanes[ProblemNotice] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with nothing."""
-        self._lanes = Lanes(self._means.monotonic)
+        self._lanes = Lanes(self._resources.monotonic)
 
     async def run(self) -> None:
         """Look and send until cancelled."""
         if not self._target.wants(EventKind.AUDIT_PROBLEM):
             await asyncio.get_running_loop().create_future()  # the file may change: then this ends
         async with Delivery.open(
-            self._target, proxy=self._means.proxy, means=self._means.transport
+            self._target, proxy=self._resources.proxy, resources=self._resources.transport
         ) as delivery:
             while True:
                 self._look()
@@ -59,7 +59,7 @@ class ProblemSender:
                 await asyncio.sleep(LOOK_SECONDS)
 
     def _look(self) -> None:
-        now = self._means.clock()
+        now = self._resources.clock()
         for trouble in self._problems():
             if trouble.part not in PARTS or not self._lanes.room:
                 continue
@@ -75,13 +75,15 @@ class ProblemSender:
             self._told.pop(next(iter(self._told)))
 
     async def _try(self, delivery: Delivery, notice: ProblemNotice) -> None:
-        began = self._means.monotonic()
+        began = self._resources.monotonic()
         try:
-            delivered = await delivery.send(notice.event, self._means.clock())
+            delivered = await delivery.send(notice.event, self._resources.clock())
         except BaseException:
             self._lanes.put_back(notice)
             raise
-        self._means.metrics.attempted(self._target.name, delivered, self._means.monotonic() - began)
+        self._resources.metrics.attempted(
+            self._target.name, delivered, self._resources.monotonic() - began
+        )
         if delivered.is_success:
             self._lanes.sent(notice)
             return

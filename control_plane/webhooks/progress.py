@@ -25,7 +25,7 @@ from control_plane.webhooks.position import (
     position_of,
     sign_position,
 )
-from control_plane.webhooks.sending_means import SendingMeans
+from control_plane.webhooks.sender_resources import SenderResources
 from control_plane.webhooks.waiting_event import EndNotice, GapNotice, LogEvent, WaitingEvent
 from control_plane.webhooks.webhook_store import fetch_position, put_position
 from control_plane.webhooks.webhook_target import WebhookTarget
@@ -51,7 +51,7 @@ class TargetProgress:
     """The progress of one target. What waits is the sender's, and is passed in."""
 
     _target: WebhookTarget
-    _means: SendingMeans
+    _resources: SenderResources
     # Without what waits; None: this process sends nothing.
     position: WebhookPosition | None = field(default=None, init=False)
     ends: EndsUntil | None = field(default=None, init=False)
@@ -64,7 +64,7 @@ class TargetProgress:
 
         None if the log is empty. Raises what `Database` raises.
         """
-        database, signer = self._means.chain.database, self._means.chain.signer
+        database, signer = self._resources.chain.database, self._resources.chain.signer
         stored = await fetch_position(database, self._target.name)
         position, reason = _believed(stored, self._target.name, signer)
         found = [each for each in (position, self._remembered) if each is not None]
@@ -80,7 +80,7 @@ class TargetProgress:
             position = position.with_gap(gap_at(place.sequence, GapReason.ENTRY_NOT_BELIEVED))
         self.position = evolve(position, waiting={}, off=None)
         self.ends, self._saved = EndsUntil(position.ends_until), None
-        gaps = (GapNotice(gap, self._means.clock()) for gap in position.gaps)
+        gaps = (GapNotice(gap, self._resources.clock()) for gap in position.gaps)
         return TargetBeginning((*gaps, *events), position.off)
 
     def rest(self, waiting: Iterable[WaitingEvent], off: TargetOff | None) -> None:
@@ -99,14 +99,14 @@ class TargetProgress:
             return []
         before = self.position.gaps
         self.position = self.position.with_gap(gap)
-        self._means.metrics.skipped(self._target.name)
+        self._resources.metrics.skipped(self._target.name)
         _log.warning(
             "webhook events are not sent",
             target=self._target.name,
             reason=gap.reason.value,
             offset=gap.up_to,
         )
-        now = self._means.clock()
+        now = self._resources.clock()
         return [GapNotice(each, now) for each in self.position.gaps if each not in before]
 
     def told_of(self, gap: EventGap) -> None:
@@ -117,7 +117,7 @@ class TargetProgress:
     async def save_if_due(self, waiting: Iterable[WaitingEvent], off: TargetOff | None) -> None:
         """Store the position if nothing waits, or some time after the last time."""
         waiting = list(waiting)
-        if not waiting or self._means.monotonic() >= self._save_at:
+        if not waiting or self._resources.monotonic() >= self._save_at:
             await self.save(waiting, off)
 
     async def save(self, waiting: Iterable[WaitingEvent], off: TargetOff | None) -> None:
@@ -126,21 +126,23 @@ class TargetProgress:
         Raises what `Database` raises.
         """
         whole = self._whole(waiting, off)
-        if whole is None or not self._means.lease.is_held or _is_same(whole, self._saved):
+        if whole is None or not self._resources.lease.is_held or _is_same(whole, self._saved):
             return
-        self._save_at = self._means.monotonic() + SAVE_SECONDS
-        signed = sign_position(whole, self._means.chain.signer)
-        await put_position(self._means.chain.database, self._target.name, signed)
+        self._save_at = self._resources.monotonic() + SAVE_SECONDS
+        signed = sign_position(whole, self._resources.chain.signer)
+        await put_position(self._resources.chain.database, self._target.name, signed)
         self._saved = whole
 
     async def _from_now(self, reason: GapReason) -> list[WebhookPosition]:
-        end = (await self._means.chain.loaded()).end
+        end = (await self._resources.chain.loaded()).end
         if not end.sequence:
             return []  # nothing ever happened here
         gap = EventGap(0, end.sequence, reason)
         _log.info("webhook target begins", target=self._target.name, reason=reason.value)
-        self._means.metrics.skipped(self._target.name)
-        position = WebhookPosition(self._target.name, end.sequence, end.hash, self._means.clock())
+        self._resources.metrics.skipped(self._target.name)
+        position = WebhookPosition(
+            self._target.name, end.sequence, end.hash, self._resources.clock()
+        )
         return [position.with_gap(gap)]
 
     def _whole(

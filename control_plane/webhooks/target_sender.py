@@ -23,7 +23,7 @@ from control_plane.webhooks.lanes import Lanes
 from control_plane.webhooks.payload import event_of_gap
 from control_plane.webhooks.position import EventGap, GapReason, TargetOff, gap_at
 from control_plane.webhooks.progress import TargetProgress
-from control_plane.webhooks.sending_means import SendingMeans
+from control_plane.webhooks.sender_resources import SenderResources
 from control_plane.webhooks.standing import AfterFailure, TargetStanding
 from control_plane.webhooks.waiting_event import EndNotice, GapNotice, LogEvent, WaitingEvent
 from control_plane.webhooks.webhook_target import WebhookTarget
@@ -42,7 +42,7 @@ class TargetSender:
     """Sends to one target."""
 
     target: WebhookTarget
-    _means: SendingMeans
+    _resources: SenderResources
     standing: TargetStanding = field(factory=TargetStanding, init=False)
     _lanes: Lanes[WaitingEvent] = field(init=False)
     _progress: TargetProgress = field(init=False)
@@ -51,9 +51,9 @@ class TargetSender:
 
     def __attrs_post_init__(self) -> None:
         """Begin with nothing."""
-        self._lanes = Lanes(self._means.monotonic)
-        self._progress = TargetProgress(self.target, self._means)
-        self._means.metrics.begin(self.target.name)
+        self._lanes = Lanes(self._resources.monotonic)
+        self._progress = TargetProgress(self.target, self._resources)
+        self._resources.metrics.begin(self.target.name)
 
     @property
     def failures(self) -> int:
@@ -70,7 +70,7 @@ class TargetSender:
         """Read and send until cancelled; raises what nobody foresaw, and may be run again."""
         self._rest()
         async with Delivery.open(
-            self.target, proxy=self._means.proxy, means=self._means.transport
+            self.target, proxy=self._resources.proxy, resources=self._resources.transport
         ) as delivery:
             flying = set[asyncio.Task[None]]()
             try:
@@ -83,7 +83,7 @@ class TargetSender:
     async def _step(self, delivery: Delivery, flying: set[asyncio.Task[None]]) -> float:
         """Do what can be done now; return for how long there may be nothing to do."""
         self._show()
-        if not self._means.lease.is_held:
+        if not self._resources.lease.is_held:
             if not flying:
                 self._rest()
             return STEP_SECONDS
@@ -106,7 +106,7 @@ class TargetSender:
         """Forget what waits, while another process may go on from the stored position."""
         if self._progress.position is not None:
             self._progress.rest(self._lanes, self._off())
-            self._lanes = Lanes(self._means.monotonic)
+            self._lanes = Lanes(self._resources.monotonic)
             self._failing.clear()
 
     # Reading
@@ -122,12 +122,12 @@ class TargetSender:
 
     def _standing_of(self, off: TargetOff | None) -> TargetStanding:
         """Return how the target stands: as it stood, unless somebody turned it on since."""
-        if off is None or off.since <= self._means.turned_on_at():
+        if off is None or off.since <= self._resources.turned_on_at():
             return TargetStanding()
         return TargetStanding(off.standing, off.since)
 
     async def _read(self) -> None:
-        position, chain = self._progress.position, self._means.chain
+        position, chain = self._progress.position, self._resources.chain
         if position is None or not self._lanes.room:
             return
         if chain.log is None or chain.log.end != position.place:
@@ -141,15 +141,15 @@ class TargetSender:
         await self._read_ends()
 
     async def _read_ends(self) -> None:
-        now, ends = self._means.monotonic(), self._progress.ends
+        now, ends = self._resources.monotonic(), self._progress.ends
         if ends is None or now < self._look_at_ends or not self._lanes.room:
             return
         self._look_at_ends = now + LOOK_SECONDS
         if not self.target.wants(EventKind.APPROVAL_ENDS):
             return
         notices, self._progress.ends = await notices_due(
-            self._means.chain,
-            self._means.clock,
+            self._resources.chain,
+            self._resources.clock,
             self.target.name,
             after=ends,
             room=self._lanes.room,
@@ -179,21 +179,23 @@ class TargetSender:
             raise
         if event is None:
             return
-        began = self._means.monotonic()
+        began = self._resources.monotonic()
         try:
-            delivered = await delivery.send(event, self._means.clock())
+            delivered = await delivery.send(event, self._resources.clock())
         except BaseException:
             self._lanes.put_back(waiting)
             raise
-        self._means.metrics.attempted(self.target.name, delivered, self._means.monotonic() - began)
+        self._resources.metrics.attempted(
+            self.target.name, delivered, self._resources.monotonic() - began
+        )
         self._take(waiting, event, delivered)
 
     async def _event(self, waiting: WaitingEvent) -> WebhookEvent | None:
         """Return the event; None if it is not to be sent any more, which has been noted."""
-        name, now = self.target.name, self._means.clock()
+        name, now = self.target.name, self._resources.clock()
         match waiting:
             case LogEvent():
-                chain = self._means.chain
+                chain = self._resources.chain
                 event = await event_at(chain.database, chain.signer, name, waiting)
                 if event is not None and now - event.at <= MAX_EVENT_AGE:
                     return event
@@ -207,7 +209,7 @@ class TargetSender:
                 return event_of_gap(name, waiting.gap, waiting.noticed_at)
 
     def _take(self, waiting: WaitingEvent, event: WebhookEvent, delivered: Delivered) -> None:
-        now = self._means.clock()
+        now = self._resources.clock()
         if delivered.is_success:
             self.standing.succeeded(now)
             self._done(waiting, event)
@@ -257,7 +259,9 @@ class TargetSender:
 
     def _show(self) -> None:
         oldest = min((each.timestamp() for each in self._failing.values()), default=None)
-        self._means.metrics.show(self.target.name, len(self._lanes), oldest, self.standing.standing)
+        self._resources.metrics.show(
+            self.target.name, len(self._lanes), oldest, self.standing.standing
+        )
 
 
 async def _landing(flying: set[asyncio.Task[None]], seconds: float) -> set[asyncio.Task[None]]:

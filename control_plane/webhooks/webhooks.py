@@ -18,7 +18,7 @@ from control_plane.proof.audit_chain import AuditChain
 from control_plane.troubles import ControlPlanePart, Trouble
 from control_plane.webhooks.problem_sender import ProblemSender
 from control_plane.webhooks.sender_lease import BEAT_SECONDS, SenderLease
-from control_plane.webhooks.sending_means import SendingMeans
+from control_plane.webhooks.sender_resources import SenderResources
 from control_plane.webhooks.standing import TRIES_BEFORE_STOP, Standing
 from control_plane.webhooks.target_sender import TargetSender
 from control_plane.webhooks.targets_file import SETTING, TargetsFile
@@ -54,7 +54,7 @@ class Webhooks:
     """All targets of one process."""
 
     _file: TargetsFile
-    _means: SendingMeans
+    _resources: SenderResources
     _supervisor: Supervisor
     _problems: Callable[[], Iterable[Trouble]]
     _running: dict[str, _Running] = field(factory=dict, init=False)
@@ -80,8 +80,8 @@ class Webhooks:
         lease = SenderLease(time.monotonic)
         own = WebhookMetrics(metrics.registry)
         own.sends.set_function(lambda: lease.is_held)
-        means = SendingMeans(chain, clock, lease, own, proxy, lambda: file.turned_on_at)
-        return cls(file, means, supervisor, problems)
+        resources = SenderResources(chain, clock, lease, own, proxy, lambda: file.turned_on_at)
+        return cls(file, resources, supervisor, problems)
 
     async def look(self, *, was_asked: bool) -> None:
         """Read the file again if it has changed; somebody who asks has targets turned on."""
@@ -104,12 +104,12 @@ class Webhooks:
 
     async def close(self) -> None:
         """Store the positions, and have another process go on at once. `run` has ended."""
-        lease = self._means.lease
+        lease = self._resources.lease
         try:
             for running in self._running.values():
                 await running.sender.save()
             if lease.own is not None and lease.is_held:
-                await release(self._means.chain.database, lease.own)
+                await release(self._resources.chain.database, lease.own)
         except (DatabaseUnavailableError, SchemaOutdatedError) as error:
             _log.warning("webhook positions not stored", reason=str(error))
         lease.lost()
@@ -129,8 +129,8 @@ class Webhooks:
                 running.sender.turn_on()
 
     def _begun(self, target: WebhookTarget) -> _Running:
-        sender = TargetSender(target, self._means)
-        problems = ProblemSender(target, self._means, self._problems)
+        sender = TargetSender(target, self._resources)
+        problems = ProblemSender(target, self._resources, self._problems)
         keep = self._supervisor.keep
         return _Running(sender, problems, (keep(WORK, sender.run), keep(WORK, problems.run)))
 
@@ -141,11 +141,11 @@ class Webhooks:
             await running.sender.save()
         except (DatabaseUnavailableError, SchemaOutdatedError) as error:
             _log.warning("webhook positions not stored", target=name, reason=str(error))
-        self._means.metrics.forget(name)
+        self._resources.metrics.forget(name)
 
     async def _beat(self) -> None:
         """Keep the lease, or take it if nobody has it."""
-        lease, database = self._means.lease, self._means.chain.database
+        lease, database = self._resources.lease, self._resources.chain.database
         began = time.monotonic()
         try:
             found = await fetch_beat(database)

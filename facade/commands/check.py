@@ -45,7 +45,7 @@ _BESIDE_PROXY: Final = " directly, beside the outbound proxy"
 
 
 @frozen
-class CheckMeans:
+class CheckResources:
     """What checks need."""
 
     providers: Providers
@@ -54,21 +54,21 @@ class CheckMeans:
 
 
 async def check_connection(
-    connection: ApprovedConnection, means: CheckMeans, asked: TypedDigest | None, tell: Tell
+    connection: ApprovedConnection, resources: CheckResources, asked: TypedDigest | None, tell: Tell
 ) -> CheckReport:
     """Try a connection, and a digest that it serves. Tell of each step as it happens."""
     report = CheckReport(connection, tell)
-    target = UpstreamTarget.of_terms(connection.document, allow_loopback=means.allow_loopback)
+    target = UpstreamTarget.of_terms(connection.document, allow_loopback=resources.allow_loopback)
     async with AsyncExitStack() as stack:
         with suppress(StepFailedError):  # the report has it
-            await _Check(connection, means, target, report, stack).run(asked)
+            await _Check(connection, resources, target, report, stack).run(asked)
     return report
 
 
 @frozen
 class _Check:
     _connection: ApprovedConnection
-    _means: CheckMeans
+    _resources: CheckResources
     _target: UpstreamTarget
     _report: CheckReport
     _stack: AsyncExitStack = field(repr=False)
@@ -103,7 +103,7 @@ class _Check:
 
     def _open_secret(self) -> CredentialProvider | None:
         try:
-            provider = self._means.providers.provider_of(self._connection)
+            provider = self._resources.providers.provider_of(self._connection)
         except SealedSecretError as error:
             self._report.fail(CheckStep.SECRET, str(error))
         match self._connection.document.credential:
@@ -121,7 +121,7 @@ class _Check:
 
     async def _resolve(self) -> str:
         """Return in words how the registry is reached."""
-        proxy, endpoint = self._means.proxy, self._target.endpoint
+        proxy, endpoint = self._resources.proxy, self._target.endpoint
         host, port = endpoint.raw_host or "", endpoint.port or 0
         if proxy is not None and proxy.is_told_name(host, port):
             self._report.skipped(CheckStep.RESOLVE, "the outbound proxy does")
@@ -142,7 +142,7 @@ class _Check:
     async def _open_transport(self) -> UpstreamTransport:
         with self._report.failing_at(CheckStep.TLS):
             transport = await UpstreamTransport.open(
-                self._target, timeouts=CHECK_TIMEOUTS, proxy=self._means.proxy
+                self._target, timeouts=CHECK_TIMEOUTS, proxy=self._resources.proxy
             )
         self._stack.push_async_callback(transport.close)
         return transport

@@ -39,7 +39,7 @@ from shared.safe_message import SafeMessage
 from shared.sealed_secret import SealedSecretError
 from shared.upstream.client import RegistryClient
 from shared.upstream.errors import UpstreamError
-from shared.upstream.transport import TransportMeans
+from shared.upstream.transport import TransportResources
 
 FAILED_EXIT_CODE: Final = 1
 
@@ -49,13 +49,13 @@ class NotServedError(SafeMessage, CommandError):
 
 
 @frozen
-class CommandMeans:
-    """What a command needs to ask a registry."""
+class ApprovedRegistries:
+    """What is approved, and the way to its registries: what a command asks."""
 
     settings: UpstreamSettings
     approvals: Approvals
     providers: Providers
-    transport: TransportMeans = field(factory=TransportMeans)
+    transport: TransportResources = field(factory=TransportResources)
 
     def connection_of(self, asked: TypedRepository) -> ApprovedConnection:
         """Return the connection that serves a repository; raise `NotServedError`."""
@@ -79,7 +79,7 @@ class CommandMeans:
             self.providers,
             FacadeMetrics.create(),
             allow_loopback=self.settings.allow_loopback,
-            means=self.transport,
+            resources=self.transport,
             proxy=self.settings.outbound_proxy,
         )
         client = await connector.client(connection)
@@ -89,7 +89,7 @@ class CommandMeans:
             await client.close()
 
 
-Work = Callable[[CommandMeans], Awaitable[bool]]
+Work = Callable[[ApprovedRegistries], Awaitable[bool]]
 
 
 def run_command(work: Work) -> NoReturn:
@@ -127,15 +127,15 @@ async def _begin(settings: UpstreamSettings, work: Work) -> bool:
     approvals = await read_approvals(settings.database_url, statement_keys)
     for refused in approvals.refused:
         say(f"note: the database's {refused.row.subject} is not believed: {refused.reason}")
-    means = TransportMeans()
+    resources = TransportResources()
     async with open_providers(
         opener,
-        means.tls,
+        resources.tls,
         aws_endpoint_url=settings.aws_endpoint_url,
         google_token_url=settings.google_token_url,
         proxy=settings.outbound_proxy,
     ) as providers:
-        return await work(CommandMeans(settings, approvals, providers, means))
+        return await work(ApprovedRegistries(settings, approvals, providers, resources))
 
 
 def _fail(reason: str) -> NoReturn:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import click
 import orjson
 
-from facade.commands.check import CheckMeans, check_connection
+from facade.commands.check import CheckResources, check_connection
 from facade.commands.check_report import STEP_WORDS, CheckReport, CheckStep
-from facade.commands.command_run import CommandMeans, NotServedError, run_command, say
+from facade.commands.command_run import ApprovedRegistries, NotServedError, run_command, say
 from facade.commands.resolve import PlatformManifest, ResolvedTag, resolve_tag
 from facade.commands.tags import TagList, list_tags
 from facade.commands.typed_reference import (
@@ -48,7 +48,7 @@ def check(target: str, *, form: OutputForm | None) -> None:
     host is tried, and no repository is asked. The result is `passed` or `failed`.
     """
     asked = _parsed(parse_check_target, target)
-    run_command(lambda means: _check(means, asked, form=form))
+    run_command(lambda registries: _check(registries, asked, form=form))
 
 
 @click.command("tags", cls=ExemplaryCommand, examples=("facade tags ghcr.io/team/app",))
@@ -57,7 +57,7 @@ def check(target: str, *, form: OutputForm | None) -> None:
 def tags(repository: str, *, form: OutputForm | None) -> None:
     """List a repository's tags, one a line, in the registry's order."""
     asked = _parsed(TypedRepository.parse, repository)
-    run_command(lambda means: _tags(means, asked, form=form))
+    run_command(lambda registries: _tags(registries, asked, form=form))
 
 
 @click.command("resolve", cls=ExemplaryCommand, examples=("facade resolve ghcr.io/team/app:1.4",))
@@ -66,23 +66,23 @@ def tags(repository: str, *, form: OutputForm | None) -> None:
 def resolve(reference: str, *, form: OutputForm | None) -> None:
     """Print the digest that a tag names now, to pin: HOST/REPOSITORY@sha256:..."""
     asked = _parsed(TypedTag.parse, reference)
-    run_command(lambda means: _resolve(means, asked, form=form))
+    run_command(lambda registries: _resolve(registries, asked, form=form))
 
 
 async def _check(
-    means: CommandMeans, asked: RegistryHost | TypedDigest, *, form: OutputForm | None
+    registries: ApprovedRegistries, asked: RegistryHost | TypedDigest, *, form: OutputForm | None
 ) -> bool:
-    check_means = CheckMeans(
-        means.providers, means.settings.allow_loopback, means.settings.outbound_proxy
+    resources = CheckResources(
+        registries.providers, registries.settings.allow_loopback, registries.settings.outbound_proxy
     )
     digest = asked if isinstance(asked, TypedDigest) else None
     reports = []
-    for connection in _connections(means, asked):
+    for connection in _connections(registries, asked):
         document = connection.document
         at = "/".join(str(part) for part in (document.host, document.repository_prefix) if part)
         say(f"{at}, connection {connection.id}")
         reports.append(
-            await check_connection(connection, check_means, digest, lambda step: say(str(step)))
+            await check_connection(connection, resources, digest, lambda step: say(str(step)))
         )
     passed = bool(reports) and all(report.has_passed for report in reports)
     if digest is None and any(report.has_tried_login for report in reports):
@@ -92,20 +92,22 @@ async def _check(
 
 
 def _connections(
-    means: CommandMeans, asked: RegistryHost | TypedDigest
+    registries: ApprovedRegistries, asked: RegistryHost | TypedDigest
 ) -> tuple[ApprovedConnection, ...]:
     """Return what has to be checked; if that is nothing, say why."""
     try:
         if isinstance(asked, TypedDigest):
-            return (means.connection_of(asked.at),)
-        return means.connections_of(asked)
+            return (registries.connection_of(asked.at),)
+        return registries.connections_of(asked)
     except NotServedError as error:
         say(f"failed:  {STEP_WORDS[CheckStep.STATEMENT]}: {error}")
         return ()
 
 
-async def _tags(means: CommandMeans, asked: TypedRepository, *, form: OutputForm | None) -> bool:
-    async with means.client_of(means.connection_of(asked)) as client:
+async def _tags(
+    registries: ApprovedRegistries, asked: TypedRepository, *, form: OutputForm | None
+) -> bool:
+    async with registries.client_of(registries.connection_of(asked)) as client:
         found = await list_tags(client, asked.repository)
     if found.clipped is not None:
         say(f"note: the list is not whole: {found.clipped}")
@@ -115,8 +117,10 @@ async def _tags(means: CommandMeans, asked: TypedRepository, *, form: OutputForm
     return True
 
 
-async def _resolve(means: CommandMeans, asked: TypedTag, *, form: OutputForm | None) -> bool:
-    async with means.client_of(means.connection_of(asked.at)) as client:
+async def _resolve(
+    registries: ApprovedRegistries, asked: TypedTag, *, form: OutputForm | None
+) -> bool:
+    async with registries.client_of(registries.connection_of(asked.at)) as client:
         found = await resolve_tag(client, asked.at.repository, asked.tag)
     say(f"media type: {found.media_type}")
     if found.size is not None:

@@ -30,7 +30,7 @@ from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.short_lived import CredentialProvider
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import Timeouts, TransportMeans, UpstreamTransport
+from shared.upstream.transport import Timeouts, TransportResources, UpstreamTransport
 
 
 @frozen
@@ -40,7 +40,7 @@ class UpstreamConnector:
     _providers: Providers
     _metrics: FacadeMetrics
     _allow_loopback: bool
-    _means: TransportMeans
+    _resources: TransportResources
     _proxy: OutboundProxy | None = None
     _timeouts: Timeouts | None = None
     _bandwidth: Bandwidth | None = None  # of all its upstreams together
@@ -111,7 +111,7 @@ class UpstreamConnector:
             proxy=self._proxy,
             on_request=spend_request,
             on_answer=counts.request,
-            means=self._means,
+            resources=self._resources,
         )
         login = ConnectionLogin(transport, provider_of, counts, self._metrics)
         broker = TokenBroker(

@@ -17,7 +17,7 @@ from facade.registries.upstream_connector import UpstreamConnector
 from facade.registries.upstreams import Upstreams
 from facade.serving.config import FacadeSettings
 from shared.upstream.kept_connections import KeptConnections
-from shared.upstream.transport import TransportMeans
+from shared.upstream.transport import TransportResources
 
 
 @frozen
@@ -41,11 +41,11 @@ async def open_registries(
 
     `descriptors`: how many this process may have open.
     """
-    means = TransportMeans(kept=KeptConnections.of_descriptors(descriptors))
+    resources = TransportResources(kept=KeptConnections.of_descriptors(descriptors))
     openings, refused, work = SecretOpenings(), RefusedCredentials(), ConnectionWork()
     async with open_providers(
         Unsealer(sealing_keys),
-        means.tls,
+        resources.tls,
         aws_endpoint_url=settings.aws_endpoint_url,
         google_token_url=settings.google_token_url,
         proxy=settings.outbound_proxy,
@@ -54,7 +54,7 @@ async def open_registries(
             providers,
             metrics,
             allow_loopback=settings.allow_loopback,
-            means=means,
+            resources=resources,
             proxy=settings.outbound_proxy,
             timeouts=settings.upstream_timeouts,
             bandwidth=Bandwidth.of(settings.upstream_bandwidth),

@@ -39,7 +39,7 @@ from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import Lookup, system_lookup
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import Timeouts, TransportMeans, UpstreamTransport
+from shared.upstream.transport import Timeouts, TransportResources, UpstreamTransport
 
 # Somebody waits for the check's answer: less patience than for a pull.
 CHECK_TIMEOUTS: Final = Timeouts(
@@ -165,7 +165,7 @@ async def check_login(
             timeouts=timeouts or CHECK_TIMEOUTS,
             proxy=proxy,
             lookup=lookup,
-            means=TransportMeans(trace=_trace(tell)),
+            resources=TransportResources(trace=_trace(tell)),
         )
     except TlsError as error:
         return _with_problem(LoginCheck(CheckOutcome.FAILED), error)

@@ -121,7 +121,7 @@ class _CarriedResponse(aiohttp.ClientResponse):
 
 
 @frozen
-class TransportMeans:
+class TransportResources:
     """What the transports of one process have in common; each has a session of its own."""
 
     tls: TlsContexts = field(factory=TlsContexts)
@@ -165,22 +165,22 @@ class UpstreamTransport:
         clock: MonotonicClock = time.monotonic,
         on_request: Callable[[], None] = lambda: None,
         on_answer: OnAnswer = lambda _ended, _seconds: None,
-        means: TransportMeans | None = None,
+        resources: TransportResources | None = None,
     ) -> Self:
         """Return a transport; raise `TlsError` if the connection's CA cannot be read.
 
-        `means`: those of the process; None: it makes its own. `clock` measures the waiting for
+        `resources`: those of the process; None: it makes its own. `clock` measures the waiting for
         bodies. `on_request` is told of each request that is sent, by the task that sends it.
         `on_answer` is told how it ended: the status of its answer, or what was raised, and after
         how many seconds.
         """
-        timeouts, means = timeouts or Timeouts(), means or TransportMeans()
+        timeouts, resources = timeouts or Timeouts(), resources or TransportResources()
         authorities = Authorities.beside(target.ca_certificate)
         resolver = PinnedResolver(
             target.egress_rule, lookup=lookup, seconds=timeouts.connect_seconds
         )
         session = aiohttp.ClientSession(
-            connector=judged_connector(resolver, proxy, means),
+            connector=judged_connector(resolver, proxy, resources),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -193,13 +193,13 @@ class UpstreamTransport:
             auto_decompress=False,
             trust_env=False,
             requote_redirect_url=False,
-            trace_configs=[means.trace] if means.trace else None,
+            trace_configs=[resources.trace] if resources.trace else None,
             read_bufsize=READ_BUFFER_BYTES,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
         )
-        tls = partial(means.tls.of, authorities)  # made when first needed: not for plain HTTP
+        tls = partial(resources.tls.of, authorities)  # made when first needed: not for plain HTTP
         return cls(target, session, resolver, timeouts, tls, clock, on_request, on_answer)
 
     async def close(self) -> None:
@@ -268,7 +268,7 @@ class UpstreamTransport:
 
 
 def judged_connector(
-    resolver: PinnedResolver, proxy: OutboundProxy | None, means: TransportMeans
+    resolver: PinnedResolver, proxy: OutboundProxy | None, resources: TransportResources
 ) -> aiohttp.BaseConnector:
     """Return a connector to the addresses that a resolver allows; it bounds what they answer."""
     if proxy is not None:
@@ -276,8 +276,8 @@ def judged_connector(
             TunnelConnector(
                 proxy, resolver, limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_CONNECTION_SECONDS
             ),
-            means.kept,
-            means.memory,
+            resources.kept,
+            resources.memory,
         )
     return bound_answers(
         aiohttp.TCPConnector(
@@ -286,8 +286,8 @@ def judged_connector(
             limit=MAX_CONNECTIONS,
             keepalive_timeout=IDLE_CONNECTION_SECONDS,
         ),
-        means.kept,
-        means.memory,
+        resources.kept,
+        resources.memory,
     )
 
 

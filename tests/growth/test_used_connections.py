@@ -33,7 +33,7 @@ from shared.oci import Digest, Kind, RepositoryName
 from shared.statement import ConnectionApproval
 from shared.upstream.credentials.google import EXCHANGE_THREADS, GoogleTokenEndpoint
 from shared.upstream.kept_connections import MOST_KEPT, KeptConnections
-from shared.upstream.transport import TransportMeans
+from shared.upstream.transport import TransportResources
 from tests.growth.measured import GROWTH, Growth, Sizes
 from tests.growth.stores import noted_store
 from tests.support.eventually import eventually
@@ -262,9 +262,9 @@ async def test_what_used_connections_keep_open(
     providers: Providers,
 ) -> None:
     """One context for all that believe the same; few clients, sockets and no thread."""
-    means = TransportMeans(kept=KeptConnections(FEW_KEPT))
+    resources = TransportResources(kept=KeptConnections(FEW_KEPT))
     connector = UpstreamConnector(
-        providers, FacadeMetrics.create(), allow_loopback=True, means=means
+        providers, FacadeMetrics.create(), allow_loopback=True, resources=resources
     )
     async with AsyncExitStack() as stack:
         registries = await stack.enter_async_context(
@@ -281,11 +281,11 @@ async def test_what_used_connections_keep_open(
             await eventually(
                 lambda: not any(each.name.startswith("resolve") for each in threading.enumerate())
             )
-            await eventually(lambda: registries.open_connections == means.kept.count)
+            await eventually(lambda: registries.open_connections == resources.kept.count)
             made = len(contexts()) - len(before)
             growth.point("G2 TLS contexts", size=size, cost=made, unit="contexts")
             growth.point("G2 open clients", size=size, cost=upstreams.open, unit="clients")
-            growth.point("G2 waiting sockets", size=size, cost=means.kept.count, unit="sockets")
+            growth.point("G2 waiting sockets", size=size, cost=resources.kept.count, unit="sockets")
         growth.holds("G2 TLS contexts", exponent=0, at_most=1)
         growth.holds("G2 open clients", exponent=0, at_most=MOST_OPEN)
         growth.holds("G2 waiting sockets", exponent=0, at_most=FEW_KEPT)

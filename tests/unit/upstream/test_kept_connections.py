@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient
 from shared.upstream.kept_connections import DESCRIPTORS_PER_KEPT, MOST_KEPT, KeptConnections
-from shared.upstream.transport import TransportMeans, UpstreamTransport
+from shared.upstream.transport import TransportResources, UpstreamTransport
 from tests.support.eventually import eventually
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.upstream.conftest import target_of
@@ -76,21 +76,21 @@ def test_they_leave_descriptors_to_everybody_else(descriptors: int) -> None:
 
 async def test_a_hundred_registries_keep_what_one_may() -> None:
     """Each gives its whole answer, and is asked again over a new connection if need be."""
-    means = TransportMeans(kept=KeptConnections(3))
+    resources = TransportResources(kept=KeptConnections(3))
     content = bytes(100_000)
     async with AsyncExitStack() as stack:
         registry = await stack.enter_async_context(RegistrySimulator())
         digest = registry.blob(content)
         clients = []
         for _ in range(20):
-            transport = await UpstreamTransport.open(target_of(registry), means=means)
+            transport = await UpstreamTransport.open(target_of(registry), resources=resources)
             stack.push_async_callback(transport.close)
             clients.append(RegistryClient(transport, OneShotAuthorizer(transport, None)))
         for _ in range(2):
             for client in clients:
                 assert await read(client, digest) == content
         await eventually(lambda: registry.open_connections == 3)
-        assert means.kept.count == 3
+        assert resources.kept.count == 3
         assert await asyncio.gather(*(read(client, digest) for client in clients)) == [content] * 20
         assert await read(clients[-1], digest) == content
-    assert means.kept.count == 0
+    assert resources.kept.count == 0

@@ -15,7 +15,7 @@ from shared.upstream.client import RegistryClient
 from shared.upstream.errors import BrokenBodyError
 from shared.upstream.large_reads import LARGE_BYTES, MOST_LARGE, USUAL_BYTES, ReadMemory
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import TransportMeans, UpstreamTransport
+from shared.upstream.transport import TransportResources, UpstreamTransport
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import FewerBytes, MoreBytes
 from tests.support.simulators.registry import RegistrySimulator
@@ -54,7 +54,7 @@ async def client_of(
     target = UpstreamTarget(
         registry.host, ca_certificate=ca, plain_http=ca is None, allow_loopback=True
     )
-    transport = await UpstreamTransport.open(target, means=TransportMeans(memory=memory))
+    transport = await UpstreamTransport.open(target, resources=TransportResources(memory=memory))
     yield RegistryClient(transport, OneShotAuthorizer(transport, None))
     await transport.close()
 

@@ -15,7 +15,7 @@ from shared.upstream.client import RegistryClient
 from shared.upstream.errors import TlsError
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.tls_contexts import SYSTEM, SYSTEM_LOOKED_AT_SECONDS, Authorities, TlsContexts
-from shared.upstream.transport import TransportMeans, UpstreamTransport
+from shared.upstream.transport import TransportResources, UpstreamTransport
 from tests.support.clock import Clock
 from tests.support.simulators.behaviour import RedirectsTo
 from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
@@ -72,7 +72,7 @@ async def test_what_a_connection_holds_is_not_made_twice() -> None:
 
 async def test_plain_http_has_none_until_it_leads_to_tls(tmp_path: Path) -> None:
     """A registry without TLS may redirect to a store that has it."""
-    means = TransportMeans()
+    resources = TransportResources()
     files = FIRST.issue_server(dns=("localhost",), ips=()).write(tmp_path, "server")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(files.certificate, files.key)
@@ -83,14 +83,14 @@ async def test_plain_http_has_none_until_it_leads_to_tls(tmp_path: Path) -> None
             ca_certificate=FIRST.pem.decode(),
             allow_loopback=True,
         )
-        transport = await UpstreamTransport.open(target, means=means)
+        transport = await UpstreamTransport.open(target, resources=resources)
         client = RegistryClient(transport, OneShotAuthorizer(transport, None))
         try:
             assert await read(client, registry.blob(b"plain")) == b"plain"
-            assert means.tls.count == 0
+            assert resources.tls.count == 0
             digest = registry.blob(b"stored", get=RedirectsTo(store.put(b"stored")))
             assert await read(client, digest) == b"stored"
-            assert means.tls.count == 1
+            assert resources.tls.count == 1
         finally:
             await transport.close()
 
@@ -101,7 +101,7 @@ class System:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.clock = Clock()
-        self.means = TransportMeans(tls=TlsContexts(clock=self.clock))
+        self.resources = TransportResources(tls=TlsContexts(clock=self.clock))
 
     def write(self, *authorities: CertificateAuthority) -> None:
         """Have the file hold these, from the next look on."""
@@ -138,7 +138,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[RegistrySimulator]:
 async def client(system: System, registry: RegistrySimulator) -> AsyncIterator[RegistryClient]:
     """A client that believes what the system believes."""
     target = UpstreamTarget(RegistryHost.parse(registry.authority), allow_loopback=True)
-    transport = await UpstreamTransport.open(target, means=system.means)
+    transport = await UpstreamTransport.open(target, resources=system.resources)
     yield RegistryClient(transport, OneShotAuthorizer(transport, None))
     await transport.close()
 
@@ -192,7 +192,7 @@ async def test_connections_own_authorities_are_beside_what_the_system_has_now(
     system: System,
 ) -> None:
     """A changed system changes their contexts, too."""
-    contexts = system.means.tls
+    contexts = system.resources.tls
     assert (await contexts.of(beside(THIRD))).cert_store_stats()["x509"] == 2
     system.write(FIRST, SECOND)
     assert (await contexts.of(beside(THIRD))).cert_store_stats()["x509"] == 3

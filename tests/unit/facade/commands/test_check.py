@@ -12,7 +12,7 @@ from attrs import evolve
 from typing_extensions import override
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.commands.check import CheckMeans, check_connection
+from facade.commands.check import CheckResources, check_connection
 from facade.commands.check_pull import MAX_READ_BYTES
 from facade.commands.check_report import CheckReport, CheckStep, StepOutcome, StepReport
 from facade.commands.typed_reference import TypedDigest
@@ -61,26 +61,26 @@ def writer() -> StatementWriter:
 
 
 @asynccontextmanager
-async def check_means(
+async def open_resources(
     writer: StatementWriter,
     *,
     aws_url: str | None = None,
     google_url: str | None = None,
     proxy: OutboundProxy | None = None,
-) -> AsyncIterator[CheckMeans]:
+) -> AsyncIterator[CheckResources]:
     """Make checks as `facade check` does."""
     opener = Unsealer(load_sealing_private_keys(writer.sealing_private_pem))
     async with (
         AwsSession.open(aws_url) as aws,
         GoogleTokenEndpoint.open(google_url or "http://127.0.0.1:1/") as google,
     ):
-        yield CheckMeans(Providers(opener, aws, google), allow_loopback=True, proxy=proxy)
+        yield CheckResources(Providers(opener, aws, google), allow_loopback=True, proxy=proxy)
 
 
 async def check(
     writer: StatementWriter,
     host: object,
-    means: CheckMeans | None = None,
+    resources: CheckResources | None = None,
     asked: str | None = None,
     **fields: Any,
 ) -> CheckReport:
@@ -88,11 +88,11 @@ async def check(
     connection = approved_connection(writer.approval(str(host), **fields))
     said: list[StepReport] = []
     digest = TypedDigest.parse(f"{host}/{asked}") if asked else None
-    if means is None:
-        async with check_means(writer) as made:
+    if resources is None:
+        async with open_resources(writer) as made:
             report = await check_connection(connection, made, digest, said.append)
     else:
-        report = await check_connection(connection, means, digest, said.append)
+        report = await check_connection(connection, resources, digest, said.append)
     assert said == report.steps
     everything = f"{orjson.dumps(report.view())!r} {report!r} {[str(step) for step in said]}"
     assert "canary" not in everything
@@ -358,7 +358,7 @@ async def test_what_was_approved_is_looked_at_before_anything_is_asked(
     async with RegistrySimulator(login=BasicLogin(USERNAME, PASSWORD)) as registry:
         expired = await check(writer, registry.host, expires_in=timedelta(seconds=-1), **CREDENTIAL)
         assert failure(expired)[0] is CheckStep.STATEMENT
-        async with check_means(StatementWriter("")) as other_key:
+        async with open_resources(StatementWriter("")) as other_key:
             unopened = await check(writer, registry.host, other_key, **CREDENTIAL)
         assert failure(unopened)[0] is CheckStep.SECRET
         assert registry.connections_made == 0
@@ -372,10 +372,10 @@ async def test_every_registry_that_customers_run_is_checked(
     async with ProxySimulator() as proxy, estate.started(title) as simulated:
         simulated.lead(proxy.leads_to)
         outbound = evolve(OutboundProxy.parse(proxy.url), resolves_names=True)
-        async with check_means(writer, proxy=outbound) as means:
+        async with open_resources(writer, proxy=outbound) as resources:
             asked = f"{simulated.upstream_repository}@{simulated.manifest}"
-            report = await check(writer, simulated.host, means, asked, **simulated.fields)
-            login = await check(writer, simulated.host, means, **simulated.fields)
+            report = await check(writer, simulated.host, resources, asked, **simulated.fields)
+            login = await check(writer, simulated.host, resources, **simulated.fields)
         assert report.has_passed, report.steps
         assert login.has_passed, login.steps
         told = outcomes(report)
@@ -410,9 +410,9 @@ async def test_a_service_account_is_checked_with_google(
     """One token is minted, and the registry takes it."""
     async with GoogleSimulator(account) as google, ArtifactRegistry(google.tokens) as registry:
         digest = registry.manifest(b"{}")
-        async with check_means(writer, google_url=google.token_url) as means:
+        async with open_resources(writer, google_url=google.token_url) as resources:
             report = await check(
-                writer, registry.host, means, f"team/app@{digest}", **google_fields(account)
+                writer, registry.host, resources, f"team/app@{digest}", **google_fields(account)
             )
         assert report.has_passed, report.steps
         assert outcomes(report)["exchange"] == "ok"
@@ -425,8 +425,8 @@ async def test_a_service_accounts_expired_key_is_told(
     """At the exchange; the registry is shown nothing."""
     async with GoogleSimulator(account) as google, ArtifactRegistry(google.tokens) as registry:
         google.always = INVALID_GRANT
-        async with check_means(writer, google_url=google.token_url) as means:
-            report = await check(writer, registry.host, means, **google_fields(account))
+        async with open_resources(writer, google_url=google.token_url) as resources:
+            report = await check(writer, registry.host, resources, **google_fields(account))
         step, text = failure(report)
         assert step is CheckStep.EXCHANGE
         assert "expired" in text
@@ -467,11 +467,11 @@ async def check_ecr(
     """Check a connection of the role, and a digest behind it."""
     async with EcrRegistry(aws.tokens) as registry:
         digest = registry.manifest(b"{}")
-        async with check_means(writer, aws_url=aws.origin) as means:
+        async with open_resources(writer, aws_url=aws.origin) as resources:
             return await check(
                 writer,
                 registry.host,
-                means,
+                resources,
                 f"team/app@{digest}",
                 credential=role,
                 plain_http=True,
@@ -554,13 +554,13 @@ async def test_a_proxy_on_the_way_is_told(writer: StatementWriter) -> None:
         ProxySimulator() as proxy,
         RegistrySimulator(login=BasicLogin(USERNAME, PASSWORD)) as registry,
     ):
-        async with check_means(writer, proxy=OutboundProxy.parse(proxy.url)) as means:
-            report = await check(writer, registry.host, means, **CREDENTIAL)
+        async with open_resources(writer, proxy=OutboundProxy.parse(proxy.url)) as resources:
+            report = await check(writer, registry.host, resources, **CREDENTIAL)
             assert report.has_passed
             connect = next(step for step in report.steps if step.step is CheckStep.CONNECT)
             assert "through the outbound proxy" in connect.text
             proxy.statuses[f"127.0.0.1:{registry.port}"] = 403
-            refused = await check(writer, registry.host, means, **CREDENTIAL)
+            refused = await check(writer, registry.host, resources, **CREDENTIAL)
         step, text = failure(refused)
         assert step is CheckStep.CONNECT
         assert "403" in text

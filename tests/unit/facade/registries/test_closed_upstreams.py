@@ -18,7 +18,7 @@ from shared.keys import load_sealing_private_keys
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.credentials.google import GoogleTokenEndpoint
 from shared.upstream.errors import UpstreamError
-from shared.upstream.transport import TransportMeans
+from shared.upstream.transport import TransportResources
 from tests.support.eventually import eventually
 from tests.support.simulators.login import BasicLogin, BearerLogin, Login
 from tests.support.simulators.registry import RegistrySimulator
@@ -43,7 +43,7 @@ async def upstreams(writer: StatementWriter) -> AsyncIterator[Upstreams]:
             Providers(opener, aws, google),
             FacadeMetrics.create(),
             allow_loopback=True,
-            means=TransportMeans(),
+            resources=TransportResources(),
         )
         upstreams = Upstreams(connector.connect, ConnectionWork(), max_open=1)
         yield upstreams

@@ -11,11 +11,11 @@ from control_plane.proof.audit_chain import AuditChain
 from control_plane.webhooks.sender_lease import SenderLease
 from control_plane.webhooks.webhook_metrics import WebhookMetrics
 from shared.upstream.proxy import OutboundProxy
-from shared.upstream.transport import TransportMeans
+from shared.upstream.transport import TransportResources
 
 
 @frozen(eq=False)
-class SendingMeans:
+class SenderResources:
     """What the senders of one process have in common."""
 
     chain: AuditChain
@@ -24,5 +24,5 @@ class SendingMeans:
     metrics: WebhookMetrics
     proxy: OutboundProxy | None
     turned_on_at: Callable[[], datetime]  # when somebody last looked after the targets
-    transport: TransportMeans = field(factory=TransportMeans)
+    transport: TransportResources = field(factory=TransportResources)
     monotonic: Callable[[], float] = time.monotonic
