@@ -7,25 +7,14 @@ from functools import partial
 from typing import Final
 
 import asyncpg
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    Info,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
 from control_plane.database.database import Database
 from control_plane.database.notification_queue import NotificationQueue
 from control_plane.http.server_tls import CERTIFICATE, KEY
 from control_plane.http.tls_reload import ReloadedTls
 from control_plane.troubles import ControlPlanePart, Trouble
-from shared.build import Build
+from shared.process_metrics import process_registry
 
 # From a database read to a registry that takes its time.
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -36,16 +25,7 @@ class ControlPlaneMetrics:
 
     def __init__(self) -> None:
         """Start at nothing."""
-        # Otherwise each counter has one more line, which nobody reads; the library ships no types.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
-        build = Info(
-            "control_plane_build", "The version that runs, and its commit", registry=self.registry
-        )
-        build.info(Build.of_this_program().labels())
+        self.registry = process_registry("control_plane")
         self._files = Gauge(
             "control_plane_file_refused",
             "Whether a file is not used as it is now, but what it held before",

@@ -29,6 +29,7 @@ from control_plane.serving.health import Health
 from control_plane.serving.use_cases import UseCases
 from control_plane.single_sign_on.routes import SignOnRoutes
 from shared.canonical_json import format_time
+from shared.process_metrics import EXPOSITION_TYPE
 
 
 @frozen
@@ -138,7 +139,7 @@ class Api:
         call.query().finish()
         self.metrics.show_troubles(self.health.troubles(), self.health.refused_files())
         response = web.Response(body=self.metrics.exposition())
-        response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
+        response.headers["Content-Type"] = EXPOSITION_TYPE
         return response
 
     async def live(self, _: web.Request) -> web.Response:

@@ -1,12 +1,9 @@
 """What is counted of approvals: what serves, what ends, what is not believed, and how old it is."""
 
-from typing import Final
-
 from attrs import frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-# A second is promised. A poll without NOTIFY takes 15 s; if the database was away, as long as that.
-_LAG_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0)
+from facade.metrics.act_to_effect import EFFECT_BUCKETS
 
 
 @frozen(kw_only=True)
@@ -85,7 +82,7 @@ class ApprovalMetrics:
             statement_lag=Histogram(
                 "facade_statement_lag_seconds",
                 "From an act of the admin API to its effect here; not of what a start catches up",
-                buckets=_LAG_BUCKETS,
+                buckets=EFFECT_BUCKETS,
                 registry=registry,
             ),
         )

@@ -1,13 +1,11 @@
 """What is counted of devices' connections, and of the files that trust depends on."""
 
 from enum import StrEnum
-from typing import Final
 
 from attrs import frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-# A second is promised; if the database was away, it takes as long as that.
-_REVOCATION_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0)
+from facade.metrics.act_to_effect import EFFECT_BUCKETS
 
 
 class WhichCertificate(StrEnum):
@@ -73,7 +71,7 @@ class DeviceMetrics:
             revocation_seconds=Histogram(
                 "facade_device_revocation_seconds",
                 "From the revocation of a device to the cut of each of its connections",
-                buckets=_REVOCATION_BUCKETS,
+                buckets=EFFECT_BUCKETS,
                 registry=registry,
             ),
             file_refused=Gauge(

@@ -8,17 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from attrs import field, frozen
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Info,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
@@ -29,10 +19,9 @@ from facade.metrics.pull_metrics import NotAsked, PullMetrics, PullSource, ended
 from facade.metrics.store_metrics import StoreMetrics
 from facade.metrics.tally import HistogramTally, Tally
 from facade.metrics.upstream_metrics import MAX_HOSTS, OTHER, UpstreamMetrics
-from shared.build import Build
 from shared.oci import ReadRoute
+from shared.process_metrics import process_registry
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _HEAD_LINES: Final = 2  # HELP and TYPE, written once
 # From a manifest on a warm token to a model of tens of GiB over a slow link.
 _DURATION_BUCKETS: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3600.0)
@@ -78,14 +67,7 @@ class FacadeMetrics:
     @classmethod
     def create(cls) -> "FacadeMetrics":
         """Return metrics that start at zero."""
-        # It adds a line to each counter, which nobody needs. The library has no types.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
-        build = Info("facade_build", "The version that runs, and its commit", registry=registry)
-        build.info(Build.of_this_program().labels())
+        registry = process_registry("facade")
         metrics = cls(
             registry=registry,
             answers=Tally.create(

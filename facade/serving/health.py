@@ -15,9 +15,10 @@ from facade.approvals.statement_feed import StatementFeed
 from facade.loop.loop_lag import LoopLag
 from facade.loop.single_flight import SingleFlight
 from facade.metrics.approval_metrics import ApprovalMetrics
-from facade.metrics.metrics import CONTENT_TYPE, FacadeMetrics
+from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.problems import FacadePart, Finding, Problem, Stops, ToldProblems, problem_of
 from facade.serving.servable import Servable
+from shared.process_metrics import EXPOSITION_TYPE
 from shared.supervised import Supervisor
 
 _NEVER_READ: Final = -1
@@ -143,7 +144,7 @@ def operations_app(
     async def exposition(_: web.Request) -> web.Response:
         # If several ask at once, it is made once.
         body = await scrapes.share(None, scrape)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=body, headers={"Content-Type": EXPOSITION_TYPE})
 
     async def scrape() -> bytes:
         _show_approvals(metrics.approvals, readiness, snapshot)
