@@ -93,6 +93,10 @@ class TargetProgress:
         if self.position is not None:
             self.position = evolve(self.position, sequence=place.sequence, entry=place.hash)
 
+    def look_on_from(self, ends: EndsUntil) -> None:
+        """Note up to where the ends of approvals were looked through."""
+        self.ends = ends
+
     def note_gap(self, gap: EventGap) -> list[GapNotice]:
         """Note entries whose events are not sent; return what the target is to be told of it."""
         if self.position is None:

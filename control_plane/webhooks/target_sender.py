@@ -147,13 +147,14 @@ class TargetSender:
         self._look_at_ends = now + LOOK_SECONDS
         if not self.target.wants(EventKind.APPROVAL_ENDS):
             return
-        notices, self._progress.ends = await notices_due(
+        notices, looked_until = await notices_due(
             self._resources.chain,
             self._resources.clock,
             self.target.name,
             after=ends,
             room=self._lanes.room,
         )
+        self._progress.look_on_from(looked_until)
         for notice in notices:
             self._lanes.put(notice)
 
