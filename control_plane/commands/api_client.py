@@ -28,9 +28,7 @@ from shared.secret import Secret
 from shared.upstream.tls import client_tls, client_tls_of
 
 TIMEOUT_SECONDS: Final = 60.0  # a check may take 30 s
-MAX_CA_FILE_BYTES: Final = (
-    4 * 1024 * 1024
-)  # a bundle of some hundred CAs, with the text between them
+MAX_CA_FILE_BYTES: Final = 4 * 1024 * 1024  # some hundred CAs, with the text between them
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page of connections, each with a CA bundle
 PAGE_ITEMS: Final = "200"  # the API's longest page
 

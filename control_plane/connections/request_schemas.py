@@ -47,7 +47,7 @@ _SECRET_LABEL: Final = nullable(
     " audit log and in views, beside the secret that nobody can read. Only with a new secret.",
 )
 
-# What is asked for: the credential, and then the rest.
+# The fields of a credential, which a rotation is sent alone.
 _SECRETS: Final[dict[str, Schema]] = {
     "username": nullable(
         TEXT | {"maxLength": MAX_USERNAME_CHARACTERS}, "static: as whom the registry is asked."

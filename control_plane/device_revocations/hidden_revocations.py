@@ -27,9 +27,8 @@ class HiddenRevocations:
     """Finds them. One that was lifted is not looked at again before a newer act about it."""
 
     _chain: AuditChain
-    _lifted: dict[str, Place] = field(
-        factory=dict, init=False
-    )  # no more than the subjects of the signed log
+    # No more than the subjects of the signed log.
+    _lifted: dict[str, Place] = field(factory=dict, init=False)
 
     async def fetch(
         self, subject_beginning: str, *, after: UUID | None, limit: int

@@ -25,9 +25,8 @@ class NamedTokens:
     """Asks the database, with one query at a time."""
 
     _database: Database
-    _waiting: dict[_Said, asyncio.Future[bool | Exception]] = field(
-        factory=dict, init=False
-    )  # no more than there are open connections
+    # No more than there are open connections.
+    _waiting: dict[_Said, asyncio.Future[bool | Exception]] = field(factory=dict, init=False)
     _asking: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def has(self, token: OperatorToken) -> bool:

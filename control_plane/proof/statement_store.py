@@ -17,9 +17,7 @@ from control_plane.proof.envelope_columns import (
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import AuditEntry, Statement, StoredStatement
 
-NO_ENVELOPE: Final = StoredStatement(
-    "", "", b"", b""
-)  # of a row that does not have the form of one
+NO_ENVELOPE: Final = StoredStatement("", "", b"", b"")  # of a row without the form of one
 _ENVELOPE: Final = envelope_columns()
 _FOUND_NAMES: Final = ("actor", "action", "about", "at")
 _FOUND_BY: Final = ", ".join(

@@ -8,9 +8,7 @@ from attrs import frozen
 from control_plane.reading.query_reader import ListPlace
 
 View = dict[str, object]  # the JSON object of one thing, as the API shows it
-WITHOUT_ROW: Final = datetime(
-    9999, 1, 1, tzinfo=UTC
-)  # the place of what has no row: after all rows
+WITHOUT_ROW: Final = datetime(9999, 1, 1, tzinfo=UTC)  # the place of what has none: after all rows
 
 
 @frozen

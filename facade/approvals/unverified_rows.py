@@ -32,9 +32,8 @@ class UnverifiedRows:
     """Those of one snapshot. For one event loop."""
 
     _by_subject: dict[str, UnverifiedRow] = field(factory=dict, init=False)
-    _by_place: dict[ClaimedPlace, dict[str, None]] = field(
-        factory=dict, init=False
-    )  # subjects, in order
+    # Subjects, in order.
+    _by_place: dict[ClaimedPlace, dict[str, None]] = field(factory=dict, init=False)
 
     def __len__(self) -> int:
         """Return how many there are."""

@@ -16,9 +16,8 @@ from shared.pace import Pace
 from shared.upstream.answer import UpstreamAnswer
 
 BURST_SECONDS: Final = 0.1  # of the rate, so that the link is not idle while the loop is busy
-SLICE_BYTES: Final = (
-    64 * 1024
-)  # of a turn, because one read gives more or less, up to a quarter of a MiB
+# Of a turn, because one read gives more or less, up to a quarter of a MiB.
+SLICE_BYTES: Final = 64 * 1024
 BINDING_SECONDS: Final = 1.0  # after a download has waited for it
 
 

@@ -76,9 +76,10 @@ class Upstream:
     _absences: Absences = field(factory=lambda: Absences(time.monotonic), kw_only=True)
     _bandwidth: Bandwidth | None = field(default=None, kw_only=True)
     large_manifests: OneAtATime = field(factory=OneAtATime, kw_only=True)  # to read them
+    # Their places in memory.
     long_manifests: asyncio.Semaphore = field(
         factory=lambda: asyncio.Semaphore(MAX_LONG_MANIFESTS), kw_only=True
-    )  # their places in memory
+    )
     lengths: BlobLengths = field(factory=BlobLengths, kw_only=True)
     ranges: RangeAnswers = field(factory=RangeAnswers, kw_only=True)
     spare_streams: SpareStreams = field(factory=lambda: SpareStreams(time.monotonic), kw_only=True)

@@ -295,9 +295,8 @@ class BoundedConnection(ResponseHandler):
         """Parse the next bytes of an answer, or break it off."""
         start, size = self._parsed, len(self._unparsed)
         count = int(min(expected.slice_bytes, size - start))
-        if isinstance(
-            expected, Heads
-        ):  # alone: what the parser refuses behind it is not the head's
+        if isinstance(expected, Heads):
+            # Alone, because what the parser refuses behind it is not the head's.
             end = self._unparsed.find(_END_OF_HEAD, start, start + count)
             if end > start:  # not empty lines before it: of those there may be thousands
                 count = end + len(_END_OF_HEAD) - start

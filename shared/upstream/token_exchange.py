@@ -49,9 +49,7 @@ MAX_TOKEN_RESPONSE_BYTES: Final = 64 * 1024  # go-containerregistry's cap
 # Tokens have 1 to 4 KiB, those of a user in many groups 8; it is one header field of each request.
 MAX_TOKEN_BYTES: Final = 16 * 1024
 DEFAULT_LIFETIME_SECONDS: Final = 60.0  # the specification's, if `expires_in` is missing
-MAX_LIFETIME_SECONDS: Final = (
-    12 * 3600.0
-)  # the longest known, Amazon's; beyond it nothing is believed
+MAX_LIFETIME_SECONDS: Final = 12 * 3600.0  # Amazon's, the longest known; none is believed longer
 
 _TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)  # visible, so that it cannot end a header
 
