@@ -24,6 +24,7 @@ from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName
 from shared.structured_log import get_logger
 from shared.upstream.answer import ContentRange
+from shared.upstream.asked_range import THE_FIRST_BYTE, AskedRange
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
@@ -263,8 +264,7 @@ class Download:
                     Kind.BLOB,
                     self._repository,
                     self.verifier.digest,
-                    first_byte=reached,
-                    last_byte=None if is_open else (self.length or 0) - 1,
+                    AskedRange(reached, None if is_open else (self.length or 0) - 1),
                     is_resumed=True,
                 )
             )
@@ -434,7 +434,7 @@ async def require_given_blob(
     Raises it also for an answer that any web server may give, as a login page.
     """
     with suppress(RangeRefusedError):  # it has the blob, but does not give the first byte alone
-        async with upstream.fetch(Kind.BLOB, repository, digest, last_byte=0) as answer:
+        async with upstream.fetch(Kind.BLOB, repository, digest, THE_FIRST_BYTE) as answer:
             if answer.content_range is None:
                 answer.require_claim()
 

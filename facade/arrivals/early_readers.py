@@ -28,6 +28,7 @@ from facade.values.byte_range import ByteRanges
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind
 from shared.upstream.answer import UpstreamAnswer
+from shared.upstream.asked_range import AskedRange
 
 MAX_EARLY: Final = MAX_STREAMS - 1  # asked for, of one blob, beside its first answer
 
@@ -66,8 +67,7 @@ class EarlyReader:
             Kind.BLOB,
             right.repository,
             right.key.digest,
-            first_byte=first,
-            last_byte=end - 1,
+            AskedRange(first, end - 1),
             is_resumed=True,
         )
         with spending(self.payer):

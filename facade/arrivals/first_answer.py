@@ -31,6 +31,7 @@ from facade.values.byte_range import ByteRanges, UnsatisfiableRangeError
 from facade.values.coverage import Coverage
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind
+from shared.upstream.asked_range import AskedRange
 from shared.upstream.errors import RangeRefusedError, UnexpectedAnswerError
 
 # Of unknown length: up to so much that a dead owner left is hashed while upstream's answer stands
@@ -114,7 +115,7 @@ async def _part_answer(
     (first, last), digest = first_part(wanted), right.key.digest
     own = await stack.enter_async_context(AsyncExitStack())
     answer = await own.enter_async_context(
-        upstream.fetch(Kind.BLOB, right.repository, digest, first_byte=first, last_byte=last)
+        upstream.fetch(Kind.BLOB, right.repository, digest, AskedRange(first, last))
     )
     part = answer.content_range
     length = answer.content_length if part is None else part.total
@@ -151,7 +152,7 @@ async def _suffix_answer(
             Kind.BLOB,
             right.repository,
             digest,
-            suffix=max(count or 0, PIECE_BYTES) + ALIGNED_BYTES - 1,
+            AskedRange.of_the_end(max(count or 0, PIECE_BYTES) + ALIGNED_BYTES - 1),
         )
     )
     part = answer.content_range

@@ -33,6 +33,7 @@ from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName
 from shared.structured_log import get_logger
 from shared.upstream.answer import ContentRange, UpstreamAnswer
+from shared.upstream.asked_range import AskedRange
 from shared.upstream.errors import (
     BrokenBodyError,
     RangeRefusedError,
@@ -246,8 +247,7 @@ class SpanDownload:
             Kind.BLOB,
             self._repository,
             self._digest,
-            first_byte=self.reached,
-            last_byte=last_byte,
+            AskedRange(self.reached, last_byte),
             is_resumed=True,
         )
 

@@ -16,6 +16,7 @@ from facade.values.piece import PIECE_BYTES, WrongBytesError
 from shared.failures import without_frames
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.answer import UpstreamAnswer
+from shared.upstream.asked_range import THE_FIRST_BYTE
 from shared.upstream.errors import (
     CredentialRefusedError,
     GoneError,
@@ -106,7 +107,7 @@ async def _told_by_range(
 ) -> tuple[int | None, int]:
     """Return the length that is told, and how many bytes have been seen: it has no fewer."""
     try:
-        async with upstream.fetch(Kind.BLOB, repository, digest, last_byte=0) as answer:
+        async with upstream.fetch(Kind.BLOB, repository, digest, THE_FIRST_BYTE) as answer:
             if answer.content_range is None and (answer.content_length or 0) <= PIECE_BYTES:
                 return await _proven_length(answer, digest)
             answer.require_claim()

@@ -16,6 +16,7 @@ from facade.content.source import PullInProgress
 from facade.values.byte_range import Span
 from shared.oci import Digest
 from shared.upstream.answer import ContentRange
+from shared.upstream.asked_range import AskedRange
 from shared.upstream.errors import UnexpectedAnswerError
 
 NEAR_BYTES: Final = 16 * 1024 * 1024  # ahead; what is nearer comes in a second or two
@@ -63,8 +64,7 @@ async def _spanned(
         pull.kind,
         pull.repository,
         pull.digest,
-        first_byte=span.first,
-        last_byte=span.end - 1,
+        AskedRange(span.first, span.end - 1),
     )
     try:
         answer = await stack.enter_async_context(fetched)

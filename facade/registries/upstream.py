@@ -38,6 +38,7 @@ from facade.registries.spender import spend_bytes
 from facade.registries.wrong_bytes_backoff import WrongBytesBackoff
 from shared.oci import Digest, Kind, Listing, RepositoryName
 from shared.upstream.answer import UpstreamAnswer
+from shared.upstream.asked_range import THE_FIRST_BYTE, WHOLE, AskedRange
 from shared.upstream.client import RegistryClient
 from shared.upstream.errors import (
     CredentialRefusedError,
@@ -86,7 +87,7 @@ class Upstream:
     _wrong_bytes: WrongBytesBackoff = field(
         factory=lambda: WrongBytesBackoff(time.monotonic), kw_only=True
     )
-    _questions: OpenQuestions[tuple[Absence, Method, int | None]] = field(
+    _questions: OpenQuestions[tuple[Absence, Method, AskedRange]] = field(
         factory=OpenQuestions, kw_only=True
     )
     _counts: HostCounts = field(factory=HostCounts.of_nobody, kw_only=True)
@@ -102,11 +103,9 @@ class Upstream:
         kind: Kind,
         repository: RepositoryName,
         digest: Digest,
+        asked: AskedRange = WHOLE,
         *,
         method: Method = "GET",
-        first_byte: int = 0,
-        last_byte: int | None = None,
-        suffix: int | None = None,
         is_resumed: bool = False,
     ) -> AsyncIterator[UpstreamAnswer]:
         """Give the registry's answer.
@@ -122,31 +121,22 @@ class Upstream:
         self._require_secret()
         links = 1 if is_resumed else LINKS
         async with AsyncExitStack() as stack:
-            fetch = partial(
-                self._client.fetch,
-                kind,
-                repository,
-                digest,
-                method=method,
-                first_byte=first_byte,
-                last_byte=last_byte,
-                suffix=suffix,
-            )
+            fetch = partial(self._client.fetch, kind, repository, digest, asked, method=method)
             try:
-                if first_byte or suffix:  # a resumed download, or a device's own range
+                if not asked.is_from_the_first_byte:  # a resumed download, or a device's own range
                     answer, attempt = await self._answered(fetch, question, stack, absence, links)
                 else:
-                    async with self._questions.ask((absence, method, last_byte)):
+                    async with self._questions.ask((absence, method, asked)):
                         answer, attempt = await self._answered(
                             fetch, question, stack, absence, links
                         )
             except RangeRefusedError:
-                self.ranges.note(is_given=False, is_suffix=suffix is not None)
+                self.ranges.note(is_given=False, is_suffix=asked.last_bytes is not None)
                 raise
-            if first_byte or suffix or last_byte is not None:
+            if not asked.is_whole:
                 is_given = answer.content_range is not None
-                self.ranges.note(is_given=is_given, is_suffix=suffix is not None)
-            is_download = (kind, method) == (Kind.BLOB, "GET") and last_byte != 0
+                self.ranges.note(is_given=is_given, is_suffix=asked.last_bytes is not None)
+            is_download = (kind, method) == (Kind.BLOB, "GET") and asked != THE_FIRST_BYTE
             counted = stack.enter_context(self._counts.reading(kind, is_download=is_download))
             answer = evolve(answer, on_bytes=partial(self._note_bytes, attempt, counted))
             with self._noting_body(attempt):

@@ -26,6 +26,7 @@ from shared.upstream.answer import (
     whole_partial_answer,
     whole_total,
 )
+from shared.upstream.asked_range import WHOLE, AskedRange
 from shared.upstream.authorization import Authorizer, OneShotAuthorizer
 from shared.upstream.body_reading import close_response, read_bounded, read_rest
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, preferred
@@ -93,30 +94,26 @@ class RegistryClient:
         kind: Kind,
         repository: RepositoryName,
         reference: str | Digest,
+        asked: AskedRange = WHOLE,
         *,
         method: Method = "GET",
-        first_byte: int = 0,
-        last_byte: int | None = None,
-        suffix: int | None = None,
     ) -> AsyncIterator[UpstreamAnswer]:
-        """Give the answer for a manifest or blob, from `first_byte` to `last_byte` or the end.
+        """Give the answer for a manifest or blob, or for a range of it.
 
-        `suffix`: so many of its last bytes are asked for instead, one at least. If less than the
-        whole is asked for, a registry may still answer 200 with the whole, or give only the
-        beginning of the range. If the body was not read to its end, leaving closes its connection.
+        If less than the whole is asked for, a registry may still answer 200 with the whole, or give
+        only the beginning of the range. If the body was not read to its end, leaving closes its
+        connection.
         Raises `UpstreamError`; `RangeRefusedError` if only the range is in the way.
         """
         name = upstream_repository(self._transport.target.host, repository)
         url = self._url(f"/v2/{name}/{kind.value}/{_reference(reference)}")
         headers = {"Accept": _accept(kind)}
-        if suffix is not None:
-            headers["Range"] = f"bytes=-{suffix}"
-        elif first_byte or last_byte is not None:
-            headers["Range"] = f"bytes={first_byte}-{'' if last_byte is None else last_byte}"
+        if (byte_range := asked.header) is not None:
+            headers["Range"] = byte_range
         with Login(self._authorizer, Scope.pull(name)) as login:
             hop = await self._send(method, url, headers, login, kind)
         try:
-            answer = _read_answer(hop.response, method, first_byte, last_byte, suffix)
+            answer = _read_answer(hop.response, method, asked)
             if method == "HEAD":
                 answer.require_claim()
             patience = self._transport.timeouts.patience(kind)
@@ -169,7 +166,7 @@ class RegistryClient:
                 raise
         try:
             response = hop.response
-            answer = _read_answer(response, "GET", 0, None, None)
+            answer = _read_answer(response, "GET", WHOLE)
             patience = self._transport.timeouts.patience(Kind.MANIFEST)
             yield ListAnswer(
                 evolve(answer, patience=patience, clock=self._transport.clock),
@@ -334,19 +331,15 @@ def _is_success(response: aiohttp.ClientResponse, byte_range: str | None) -> boo
 
 
 def _read_answer(
-    response: aiohttp.ClientResponse,
-    method: Method,
-    first_byte: int,
-    last_byte: int | None,
-    suffix: int | None,
+    response: aiohttp.ClientResponse, method: Method, asked: AskedRange
 ) -> UpstreamAnswer:
     if method == "HEAD" and response.method == "GET":
         return probed_answer(response)
     match response.status:
-        case HTTPStatus.PARTIAL_CONTENT if suffix is not None:
-            return suffix_answer(response, suffix)
-        case HTTPStatus.PARTIAL_CONTENT if first_byte or last_byte is not None:
-            return partial_answer(response, first_byte, last_byte)
+        case HTTPStatus.PARTIAL_CONTENT if asked.last_bytes is not None:
+            return suffix_answer(response, asked.last_bytes)
+        case HTTPStatus.PARTIAL_CONTENT if not asked.is_whole:
+            return partial_answer(response, asked.first_byte, asked.last_byte)
         case HTTPStatus.PARTIAL_CONTENT:  # as some proxies answer, whatever they are asked
             return whole_partial_answer(response, with_body=method == "GET")
         case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

@@ -3,6 +3,7 @@
 import traceback
 
 from shared.oci import Digest, Kind, RepositoryName
+from shared.upstream.asked_range import AskedRange
 from shared.upstream.client import RegistryClient
 
 APP = RepositoryName.parse("team/app")
@@ -13,7 +14,7 @@ async def read(
     client: RegistryClient, digest: str, kind: Kind = Kind.BLOB, first_byte: int = 0
 ) -> bytes:
     """Return a whole body."""
-    async with client.fetch(kind, APP, Digest.parse(digest), first_byte=first_byte) as answer:
+    async with client.fetch(kind, APP, Digest.parse(digest), AskedRange(first_byte)) as answer:
         return b"".join([chunk async for chunk in answer.chunks()])
 
 

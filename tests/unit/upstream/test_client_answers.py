@@ -12,6 +12,7 @@ from shared.oci import (
     Kind,
 )
 from shared.upstream.answer import ContentRange
+from shared.upstream.asked_range import AskedRange
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
@@ -470,7 +471,7 @@ async def test_a_broken_body_resumes_from_the_byte_reached(connect: Connect) -> 
             await read_into(got, client, digest)
         assert 0 < len(got) <= 100_000
         async with client.fetch(
-            Kind.BLOB, APP, Digest.parse(digest), first_byte=len(got)
+            Kind.BLOB, APP, Digest.parse(digest), AskedRange(len(got))
         ) as answer:
             assert answer.status == 206
             assert answer.content_range is not None
@@ -489,7 +490,7 @@ async def test_a_registry_that_ignores_ranges_gives_the_whole(connect: Connect) 
     async with RegistrySimulator() as registry:
         digest = registry.blob(CONTENT, get=BreaksAt(0, ranges="ignored"))
         client = await connect(registry)
-        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest), first_byte=7) as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest), AskedRange(7)) as answer:
             assert answer.status == 200
             assert answer.content_length == len(CONTENT)
 
@@ -533,7 +534,7 @@ async def test_a_range_that_is_longer_than_asked_is_refused(connect: Connect) ->
         digest = registry.blob(b"0123456789", get=RawBytes(SPAN.format(6, "bytes 4-9/10").encode()))
         client, parsed = await connect(registry), Digest.parse(digest)
         with pytest.raises(UnexpectedAnswerError):
-            async with client.fetch(Kind.BLOB, APP, parsed, first_byte=4, last_byte=8):
+            async with client.fetch(Kind.BLOB, APP, parsed, AskedRange(4, 8)):
                 pass
 
 
@@ -557,9 +558,7 @@ async def test_a_range_may_be_shorter_than_asked_and_of_unknown_total(
     async with RegistrySimulator() as registry:
         digest = registry.blob(CONTENT, get=RawBytes(SPAN.format(6, content_range).encode()))
         client, parsed = await connect(registry), Digest.parse(digest)
-        async with client.fetch(
-            Kind.BLOB, APP, parsed, first_byte=4, last_byte=last_byte
-        ) as answer:
+        async with client.fetch(Kind.BLOB, APP, parsed, AskedRange(4, last_byte)) as answer:
             assert answer.content_range == ContentRange(*span)
             assert b"".join([chunk async for chunk in answer.chunks()]) == b"abcdef"
 
@@ -581,7 +580,7 @@ async def test_a_range_that_cannot_be_used_is_an_error_of_its_own(
         digest = Digest.parse(registry.blob(CONTENT, get=get))
         client = await connect(registry)
         with pytest.raises(RangeRefusedError) as refusal:
-            async with client.fetch(Kind.BLOB, APP, digest, first_byte=4, last_byte=9):
+            async with client.fetch(Kind.BLOB, APP, digest, AskedRange(4, 9)):
                 pass
         assert refusal.value.total == total
         assert len(await read(client, str(digest))) == len(CONTENT)

@@ -16,6 +16,7 @@ from facade.registries.token_broker import TokenBroker
 from shared.oci import Digest, Kind, RepositoryName
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
+from shared.upstream.asked_range import AskedRange
 from shared.upstream.authorization import OneShotAuthorizer, mint
 from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BearerChallenge
@@ -148,7 +149,7 @@ async def pull(
 ) -> bytes:
     """Return a whole content."""
     name, parsed = RepositoryName.parse(repository), Digest.parse(digest)
-    async with client.fetch(kind, name, parsed, first_byte=first_byte) as answer:
+    async with client.fetch(kind, name, parsed, AskedRange(first_byte)) as answer:
         return b"".join([chunk async for chunk in answer.chunks()])
 
 

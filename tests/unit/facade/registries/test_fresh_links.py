@@ -13,6 +13,7 @@ from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.upstream import Upstream
 from facade.values.pull_path import Pull
 from shared.oci import OCI_MANIFEST, Digest, Kind
+from shared.upstream.asked_range import AskedRange
 from shared.upstream.errors import (
     CredentialRefusedError,
     NotInRegistryError,
@@ -68,7 +69,7 @@ async def test_whatever_is_asked_has_a_second_link(status: int, connect: Connect
         pull = Pull(registry.host, REPOSITORY, Kind.BLOB, blob)
         assert await may_still_read(upstream, pull, with_head=False)
         registry.blob(LARGE, get=RedirectsTo(store.put(LARGE, get=store_once)))
-        span = upstream.fetch(Kind.BLOB, REPOSITORY, blob, first_byte=7, last_byte=9)
+        span = upstream.fetch(Kind.BLOB, REPOSITORY, blob, AskedRange(7, 9))
         async with span as answer:
             assert b"".join([chunk async for chunk in answer.chunks()]) == LARGE[7:10]
 

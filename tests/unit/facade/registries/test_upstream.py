@@ -18,6 +18,7 @@ from facade.registries.upstream import Upstream
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from facade.values.piece import WrongBytesError
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
+from shared.upstream.asked_range import AskedRange
 from shared.upstream.errors import ConnectError, NotInRegistryError, ServerError, UpstreamError
 from shared.upstream.transport import Method, Timeouts
 from tests.support.clock import Clock
@@ -41,7 +42,7 @@ async def ask(
     first_byte: int = 0,
 ) -> None:
     """Ask, and read what comes."""
-    async with upstream.fetch(kind, APP, digest, method=method, first_byte=first_byte) as answer:
+    async with upstream.fetch(kind, APP, digest, AskedRange(first_byte), method=method) as answer:
         async for _ in answer.chunks():
             pass
 
