@@ -1,5 +1,6 @@
 """The operations address, from its opening to its end. `health` says what it answers."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -7,25 +8,39 @@ from typing import Final
 from aiohttp import web
 
 from facade.errors import StartError
+from facade.serving.operations_connections import OperationsConnections
+from shared.accept_loop import AcceptLoop
 from shared.listen_failure import why_not_listening
 from shared.setting_types import ListenAddress
 
 SHUTDOWN_SECONDS: Final = 1.0  # for an answer that is being sent; the next scrape finds nobody
+BACKLOG: Final = 128
 
 
 @asynccontextmanager
 async def serve_operations(app: web.Application, listen: ListenAddress) -> AsyncIterator[None]:
     """Answer while the block runs; raise `StartError` if the address cannot be listened on."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-    await runner.setup()
+    with _listening(listen) as listening:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        if runner.server is None:
+            raise AssertionError("setup makes the server")
+        accepting = AcceptLoop(listening, OperationsConnections(runner.server).take)
+        accepting.start()
+        try:
+            yield
+        finally:
+            accepting.stop()
+            await runner.cleanup()
+
+
+def _listening(listen: ListenAddress) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     try:
-        await web.TCPSite(runner, listen.host, listen.port).start()
+        made = socket.create_server(listen, family=family, backlog=BACKLOG)
     except OSError as error:
-        await runner.cleanup()
         raise StartError(
             f"FACADE_OPERATIONS_LISTEN cannot be listened on: {why_not_listening(error)}"
         ) from error
-    try:
-        yield
-    finally:
-        await runner.cleanup()
+    made.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    return made
