@@ -19,6 +19,7 @@ from tests.adversary.facade.attacked import AttackedFacade, meanwhile
 from tests.adversary.guards import bounds, check
 from tests.adversary.watch import Attack
 from tests.support.device_stream import End
+from tests.support.established import connections_to
 from tests.support.eventually import eventually
 from tests.support.facade_process import Device
 from tests.support.facade_states import pull_path
@@ -75,7 +76,7 @@ class Neighbour:
     device: Device
     registry: RegistrySimulator
     waited: list[float] = field(factory=list)  # seconds, of each right answer
-    most_connections: int = field(default=0, init=False)  # of all that ask the registry
+    most_connections: int = field(default=0, init=False)  # to the registry, of whoever asks it
 
     @classmethod
     def of(cls, attacked: AttackedFacade) -> Self:
@@ -107,7 +108,8 @@ class Neighbour:
 
     async def _look(self) -> None:
         while True:
-            self.most_connections = max(self.most_connections, self.registry.open_connections)
+            # Not what the registry still serves: it may learn late that it was left.
+            self.most_connections = max(self.most_connections, connections_to(self.registry.port))
             await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
 from tests.support.device_stream import DeviceStream, End, device_stream
+from tests.support.established import connections_to
 from tests.support.eventually import eventually
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path
@@ -17,7 +17,6 @@ from tests.support.statement_writer import StatementWriter
 
 BLOB = bytes(64 * MIB)  # far more than what buffers hold on the way
 SLOW = Slow(piece_bytes=16 * 1024, pause_seconds=0.05)
-ESTABLISHED = "01"
 REVOKED = "the connection was revoked meanwhile"
 RECEIVE_BUFFER = 32 * 1024
 MOST_RECEIVED = MIB  # what the device itself had taken already: its kernel, and asyncio on its side
@@ -28,13 +27,6 @@ def facade_settings(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, st
     """With a store."""
     folder = tmp_path_factory.mktemp("cache")
     return {"FACADE_CACHE_DIR": str(folder), "FACADE_CACHE_MAX_BYTES": "1GiB"}
-
-
-def downloads_from(upstream: RegistrySimulator) -> int:
-    """Return how many connections to the registry are open, on this machine (proc(5))."""
-    port = f":{upstream.host.port:04X}"
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(line[2].endswith(port) and line[3] == ESTABLISHED for line in lines)
 
 
 def metric(facade: Facade, line_start: str) -> float:
@@ -96,12 +88,12 @@ async def test_a_revoked_connections_streams_and_flights_end(
     ):
         await stored.take(1000)
         await arriving.take(1000)
-        assert downloads_from(upstream) >= 1
+        assert connections_to(upstream.port) >= 1
         await writer.revoke(approval.connection_id)
         await eventually(lambda: len(facade.log_lines(reason=REVOKED)) == 2)
         for stream in (stored, arriving):
             assert await stream.end() is End.RESET
             assert stream.received < MOST_RECEIVED
-    await eventually(lambda: downloads_from(upstream) == 0)
+    await eventually(lambda: connections_to(upstream.port) == 0)
     for digest in (warm, cold):
         assert (await facade.device().get(pull_path(upstream, digest))).status == 404
