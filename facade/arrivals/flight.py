@@ -317,7 +317,7 @@ class Flight:
                     failure = StoreGaveUpError()
                 self._machine.fail(failure)
             try:
-                await self._let_go(failure)
+                await finish(self._let_go(failure))  # cancelled in it, wrong bytes would stay
             finally:
                 self._end(failure)
 

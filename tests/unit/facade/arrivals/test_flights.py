@@ -21,6 +21,7 @@ from facade.registries.payer import FREE, FreeDownload
 from facade.rights.right import FlightKey, Right
 from facade.store.beginnings import BeginningLock, is_begun
 from facade.store.file_lock import lock_exclusively
+from facade.store.ingest_file import MARKED
 from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind, RepositoryName
 from tests.faults.stored_world import Content, World
@@ -100,6 +101,38 @@ async def test_a_flight_that_is_stopped_before_its_first_step_ends(world: World)
     assert not is_begun(beginnings, right.name)
     assert await process.pull(host, REPOSITORY, BLOB, None) == BLOB.content
     assert len(host.simulator.pulls) == 1
+
+
+async def test_wrong_bytes_do_not_stay_if_it_is_stopped_while_it_lets_go(world: World) -> None:
+    """Else nobody may begin to bring the blob again, and what was wrong lies there."""
+    host, process = world.hosts["g"], world.processes[0]
+    holds = Holds(PIECE_BYTES)
+    wrong = bytes([BLOB.content[0] ^ 1, *BLOB.content[1:]])
+    host.simulator.blob(wrong, repository=REPOSITORY, get=holds, digest=str(BLOB.digest))
+    pull = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
+    partial = world.partial(host, BLOB, REPOSITORY)
+    await eventually(partial.exists)
+    marked = partial.parent / MARKED
+    os.mkfifo(marked)  # to read it takes until somebody writes
+    holds.gate.set()
+    writer = -1
+
+    def is_read() -> bool:
+        nonlocal writer
+        with contextlib.suppress(OSError):
+            writer = os.open(marked, os.O_WRONLY | os.O_NONBLOCK)
+        return writer >= 0
+
+    await eventually(is_read)
+    [flight] = [each for each in asyncio.all_tasks() if "Flight._run" in repr(each.get_coro())]
+    flight.cancel()
+    await asyncio.sleep(0)
+    os.close(writer)
+    assert await pull is None
+    await eventually(lambda: not partial.exists())
+    host.serve(BLOB, REPOSITORY, Honest(), None)
+    async with asyncio.timeout(ENOUGH_SECONDS):
+        assert await world.processes[1].pull(host, REPOSITORY, BLOB, None) == BLOB.content
 
 
 @pytest.mark.parametrize("other", [0, 1], ids=["this process", "another process"])
