@@ -117,3 +117,36 @@ def test_a_line_does_not_wait_for_a_loop_that_has_ended(pipe: Pipe) -> None:
     asyncio.run(one_line(b"2\n"))
     assert pipe.waiting() == b"1\n2\n"
     ended.close()
+
+
+def test_of_several_threads_and_a_loop_no_line_is_lost(tmp_path: Path) -> None:
+    """Whoever flushes takes what the others add meanwhile, each line once and in its order."""
+    lines_of_each, names = 2000, ("loop", "a", "b")
+    path = tmp_path / "log"
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    writer = LineWriter(descriptor)
+
+    def tell(name: str, number: int) -> None:
+        writer.write_soon(f"{name} {number}\n".encode())
+
+    def tell_all(name: str) -> None:
+        for number in range(lines_of_each):
+            tell(name, number)
+
+    async def in_a_loop() -> None:
+        for number in range(lines_of_each):
+            tell("loop", number)
+            if number % 7 == 0:
+                await asyncio.sleep(0)
+
+    threads = [threading.Thread(target=tell_all, args=(name,)) for name in names[1:]]
+    for thread in threads:
+        thread.start()
+    asyncio.run(in_a_loop())
+    for thread in threads:
+        thread.join()
+    writer.flush()
+    os.close(descriptor)
+    told = [line.split() for line in path.read_text().splitlines()]
+    for name in names:
+        assert [int(each[1]) for each in told if each[0] == name] == [*range(lines_of_each)]
