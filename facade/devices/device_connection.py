@@ -10,27 +10,15 @@
   closed, and old ones after an answer.
 - A request that stands alone is shown to `AnswerAtOnce` first. What that answers is not parsed.
 
-                       a request has come
-        AWAITING ───────────────────────────────► ANSWERING ──┐
-         │  ▲                                      │ │ │ ▲    │ it is answered,
-         │  └──────────────────────────────────────┘ │ │ └────┘ and the next one waits
-         │        it is answered, and none waits     │ │
-         │                                           │ └─────► LAST
-         │ idle for too long, old,                   │ told to   │
-         │ or told to finish                         │ finish    │ it is answered
-         ▼                                           ▼           │
-        ENDED ◄──────────────────────────────────────────────────┘
-            it was the last one, or its answer failed; from everywhere: cut, or the device has gone
+`connection_stage` draws how far a connection comes, `connection_deadlines` says when its time is
+over, `parsed_answer` gives what aiohttp answers.
 """
 
 import asyncio
-import math
-import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from enum import IntEnum, auto
 from functools import partial
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
@@ -39,62 +27,30 @@ from OpenSSL import SSL
 from typing_extensions import override
 
 from facade.answers.answer_headers import error_response, new_request_id
-from facade.answers.distribution_errors import BAD_REQUEST, INTERNAL
-from facade.devices.answer_writer import AnswerWriter
+from facade.answers.distribution_errors import BAD_REQUEST
+from facade.devices.aborted_pull import PullAbortedError, abort
 from facade.devices.certificate_problem import CertificateProblem
+from facade.devices.connection_deadlines import ConnectionDeadlines, Due
+from facade.devices.connection_stage import Stage
 from facade.devices.device_transport import DeviceTransport
 from facade.devices.handshake_end import TOO_MANY, ending_of_problem
 from facade.devices.incoming_requests import IncomingRequest, IncomingRequests
 from facade.devices.known_devices import KnownDevices
 from facade.devices.live_connections import LiveConnections
+from facade.devices.lone_head import is_lone_head
+from facade.devices.parsed_answer import Handler, is_given, response_or_500
 from facade.devices.presented_device import PresentedDevice
 from facade.devices.pulls_under_way import DrainStage, PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
-from facade.errors import FacadeError
 from shared.failures import forget_frames
 from shared.pace import Pace
 from shared.structured_log import get_logger
 from shared.supervised import report
 
-# From the handshake, or a later request's first byte, to complete headers.
-REQUEST_HEADERS_SECONDS: Final = 15.0
-KEEP_ALIVE_SECONDS: Final = 75.0  # nginx's default; a vanished device's memory is kept so long
-AGE_JITTER: Final = 0.1  # of the age, so that a fleet that came at once does not leave at once
-NEVER: Final = math.inf
-LOOK_AT_CLOCK_SECONDS: Final = 60.0  # timers run on another clock than certificates
-MAX_LONE_HEAD_BYTES: Final = 2048  # containerd's for a manifest has some 700
 # Of a head that is not complete: 64 fields of 8,190 bytes, the request line, and a long `Range`.
 MAX_HEAD_BYTES: Final = 552 * 1024
 
-_END_OF_HEAD: Final = b"\r\n\r\n"
 _log = get_logger("facade.device_connection")
-
-
-class PullAbortedError(FacadeError):
-    """The connection was reset in the middle of an answer, so that it cannot look complete."""
-
-
-def abort(transport: asyncio.Transport | None) -> None:
-    """Reset the connection if there still is one, dropping what waits in its buffers."""
-    if transport is not None:
-        transport.abort()
-
-
-class Stage(IntEnum):
-    """How far a connection is. The drawing above says what leads from one to the next."""
-
-    AWAITING = auto()  # every request that came whole is answered
-    ANSWERING = auto()  # one is answered; others may wait behind it
-    LAST = auto()  # one is answered; nothing that comes is read as a request any more
-    ENDED = auto()  # nothing is answered any more
-
-
-_NEXT: Final = {
-    Stage.AWAITING: {Stage.ANSWERING, Stage.ENDED},
-    Stage.ANSWERING: {Stage.AWAITING, Stage.LAST, Stage.ENDED},
-    Stage.LAST: {Stage.ENDED},
-    Stage.ENDED: {Stage.ENDED},  # it is closed, and then it is lost
-}
 
 
 @frozen
@@ -102,7 +58,7 @@ class ServingRules:
     """What all connections of a server have in common."""
 
     # May raise `PullAbortedError` once it has reset the connection.
-    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    handler: Handler
     answer_at_once: "AnswerAtOnce"
     known_devices: KnownDevices
     live: LiveConnections
@@ -117,11 +73,9 @@ class DeviceConnection(BaseProtocol):
 
     __slots__ = (
         "_clock_timer",
-        "_ends_at",
+        "_deadlines",
         "_event_loop",
         "_head_bytes",
-        "_headers_until",
-        "_idle_until",
         "_incoming",
         "_is_in_step",
         "_is_pulling",
@@ -163,22 +117,16 @@ class DeviceConnection(BaseProtocol):
         now = loop.time()
         self.counts_as, self._is_pulling, self.awaited_since = "", False, now
         self.request_pace, self.peer = None, None
-        share = random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
-        self._ends_at = now + share * rules.max_age_seconds
-        self._idle_until = now + rules.keep_alive_seconds
-        self._headers_until = now + REQUEST_HEADERS_SECONDS  # `NEVER`: no head has begun
+        self._deadlines = ConnectionDeadlines.begin(
+            now, rules.max_age_seconds, rules.keep_alive_seconds
+        )
         self._clock_timer: asyncio.TimerHandle | None = None
         self._whole_transport: asyncio.Transport | None = None
 
     @property
     def is_aged(self) -> bool:
         """Whether it has been open for long enough."""
-        return self._event_loop.time() >= self._ends_at
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether the next answer is the last one."""
-        return self.is_aged or self._rules.pulls.stage is not DrainStage.SERVING
+        return self._deadlines.is_aged(self._event_loop.time())
 
     def certificate_problem(self) -> CertificateProblem | None:
         """Return why the device's certificate is not accepted now, or None."""
@@ -283,7 +231,7 @@ class DeviceConnection(BaseProtocol):
     @override
     def data_received(self, data: bytes) -> None:
         """Answer at once, or parse. A request that has begun must have its whole head in time."""
-        if self._stage is Stage.LAST or self._stage is Stage.ENDED:
+        if self._stage >= Stage.LAST:
             return
         head = data if self._is_in_step and is_lone_head(data) else None
         awaited = head if self._stage is Stage.AWAITING else None
@@ -294,7 +242,8 @@ class DeviceConnection(BaseProtocol):
         self._is_in_step = head is not None and received == 1 and incoming.is_newest_whole
         self.lone_head = awaited if self._is_in_step else None
         if received:
-            self._headers_until, self._head_bytes = NEVER, 0
+            self._deadlines.note_head()
+            self._head_bytes = 0
             if self._stage is Stage.AWAITING:
                 self._answer_next()
         elif incoming.wants_more:
@@ -310,8 +259,7 @@ class DeviceConnection(BaseProtocol):
 
     def _advance(self, stage: Stage) -> None:
         """Go on to another stage; raise `RuntimeError` if it does not follow."""
-        if stage not in _NEXT[self._stage]:
-            raise RuntimeError(f"{stage.name} does not follow {self._stage.name}")
+        self._stage.require_next(stage)
         self._stage = stage
 
     def _answer_next(self) -> None:
@@ -344,7 +292,7 @@ class DeviceConnection(BaseProtocol):
             raise
         finally:
             if goes_on and self._stage is Stage.ANSWERING:
-                self._idle_until = self._event_loop.time() + self._rules.keep_alive_seconds
+                self._deadlines.note_answer(self._event_loop.time())
                 self._answer_next()
                 if self._incoming.wants_more is not self._is_reading:
                     self._read_as_wanted()
@@ -354,30 +302,15 @@ class DeviceConnection(BaseProtocol):
 
     async def _is_answered(self, incoming: IncomingRequest) -> bool:
         """Give the answer; tell whether the connection may go on. Raises `ConnectionError`."""
-        message, body = incoming.message, incoming.body
-        if self.is_ending:
-            message = message._replace(should_close=True)
-        loop = self._event_loop
-        task = cast("asyncio.Task[None]", asyncio.current_task(loop))
-        writer = AnswerWriter(self, loop)
-        request = web.BaseRequest(message, body, cast(Any, self), writer, task, loop)
-        if incoming.refused is None:
-            response = await self._response(request)
-        else:
-            response = self.malformed(incoming.refused)
-        await response.prepare(request)
-        await response.write_eof()
-        return bool(response.keep_alive) and body.is_eof()
+        refused, rules = incoming.refused, self._rules
 
-    async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            return await self._rules.handler(request)
-        except Exception as error:
-            if isinstance(error, PullAbortedError) or request.writer.output_size > 0:
-                abort(self.transport)
-                raise ConnectionError("the answer was aborted") from error
-            _log.error("request failed", device=self.device.id, exc_info=error)
-            return error_response(INTERNAL, new_request_id())
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            if refused is not None:
+                return self.malformed(refused)
+            return await response_or_500(request, rules.handler, self.device.id)
+
+        is_last = self.is_aged or rules.pulls.stage is not DrainStage.SERVING
+        return await is_given(self, incoming, answer, is_last=is_last)
 
     def malformed(self, error: Exception) -> web.Response:
         """Return the answer to a request that breaks HTTP's rules, or ours; nothing is quoted."""
@@ -405,19 +338,21 @@ class DeviceConnection(BaseProtocol):
 
     def _is_answered_at_once(self, head: bytes) -> bool:
         """Answer a request, if that takes no waiting: neither for the answer nor for the device."""
-        transport = self.transport
+        transport, rules = self.transport, self._rules
         if transport is None or transport.is_closing() or transport.get_write_buffer_size():
             return False
-        answer = self._rules.answer_at_once(self, head) if not self.is_ending else None
+        now = self._event_loop.time()
+        if self._deadlines.is_aged(now) or rules.pulls.stage is not DrainStage.SERVING:
+            return False  # its answer says that it is the last one
+        answer = rules.answer_at_once(self, head)
         if answer is None:
             return False
-        self._headers_until = NEVER
+        self._deadlines.note_exchange(now)
         if not isinstance(answer, bytes):
             self._go_on_with(answer)
             return True
-        self._rules.live.note_answer(self)
-        self.awaited_since = self._event_loop.time()
-        self._idle_until = self.awaited_since + self._rules.keep_alive_seconds
+        rules.live.note_answer(self)
+        self.awaited_since = now
         transport.write(answer)
         self._send_end()
         return True
@@ -433,7 +368,7 @@ class DeviceConnection(BaseProtocol):
         self.begin_pull()
         self._advance(Stage.ANSWERING)
 
-        async def is_given() -> bool:
+        async def rest_is_given() -> bool:
             try:
                 await answer.give_rest()
             finally:
@@ -441,13 +376,12 @@ class DeviceConnection(BaseProtocol):
                 self._rules.live.end_request(self)
             return True
 
-        self._answer_by(is_given)
+        self._answer_by(rest_is_given)
         # One that was cancelled before it began would leave it open.
         cast("asyncio.Task[None]", self._task).add_done_callback(lambda _: answer.close())
 
     def _await_rest_of_head(self, more: int) -> None:
-        if self._headers_until == NEVER:
-            self._headers_until = self._event_loop.time() + REQUEST_HEADERS_SECONDS
+        if self._deadlines.note_beginning(self._event_loop.time()):
             self._look_again()
         self._head_bytes += more
         if self._head_bytes > MAX_HEAD_BYTES and self._cut("a head without an end"):
@@ -469,21 +403,16 @@ class DeviceConnection(BaseProtocol):
             _log.info("connection cut", device=self.device.id, peer=self.peer, reason=reason)
             self.cut()
             return
-        now, is_idle = self._event_loop.time(), self._stage is Stage.AWAITING
-        if now >= self._headers_until:
-            if is_idle:
+        now, awaits = self._event_loop.time(), self._stage is Stage.AWAITING
+        match self._deadlines.due(now, awaits=awaits):
+            case Due.CUT:
                 if self._cut("no request in time"):
                     _log.info("no request in time", device=self.device.id, peer=self.peer)
-                return
-            self._headers_until = now + REQUEST_HEADERS_SECONDS  # behind what is being answered
-        if is_idle and now >= min(self._idle_until, self._ends_at):
-            self._close()
-            return
-        idle_until = self._idle_until if is_idle else now + self._rules.keep_alive_seconds
-        ends_at = self._ends_at if now < self._ends_at else now + LOOK_AT_CLOCK_SECONDS
-        until = min(self._headers_until, idle_until, ends_at)
-        delay = min(left, LOOK_AT_CLOCK_SECONDS, until - now)
-        self._clock_timer = self._event_loop.call_later(delay, self._look_at_clock)
+            case Due.CLOSE:
+                self._close()
+            case None:
+                delay = min(left, self._deadlines.next_look(now, awaits=awaits))
+                self._clock_timer = self._event_loop.call_later(delay, self._look_at_clock)
 
     def _look_again(self) -> None:
         """Look now, because something ends earlier than it was expected to."""
@@ -505,9 +434,3 @@ class BegunAnswer(Protocol):
 # Given the bytes of a request's whole head, it returns the bytes of the answer that it has not
 # given yet, or an answer that it has begun to give, or None if it has none.
 AnswerAtOnce = Callable[[DeviceConnection, bytes], bytes | BegunAnswer | None]
-
-
-def is_lone_head(data: bytes) -> bool:
-    """Tell whether the bytes are one head, and nothing after it."""
-    end = len(data) - len(_END_OF_HEAD)
-    return len(data) <= MAX_LONE_HEAD_BYTES and data.find(_END_OF_HEAD) == end >= 0

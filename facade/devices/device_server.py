@@ -4,22 +4,19 @@ It notes which connections are busy with a request, for those that give way to n
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from facade.devices.connection_deadlines import KEEP_ALIVE_SECONDS
 from facade.devices.connection_limits import MAX_AGE_SECONDS
-from facade.devices.device_connection import (
-    KEEP_ALIVE_SECONDS,
-    AnswerAtOnce,
-    DeviceConnection,
-    ServingRules,
-)
+from facade.devices.device_connection import AnswerAtOnce, DeviceConnection, ServingRules
 from facade.devices.incoming_requests import MAX_HEADER_FIELD_BYTES
 from facade.devices.known_devices import KnownDevices
 from facade.devices.live_connections import LiveConnections
+from facade.devices.parsed_answer import Handler
 from facade.devices.pulls_under_way import PullsUnderWay
 from facade.values.device_identity import Identification
 
@@ -31,7 +28,7 @@ class DeviceServer:
 
     def __init__(
         self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        handler: Handler,
         identity_rule: Identification,
         live: LiveConnections,
         *,

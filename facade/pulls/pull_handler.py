@@ -13,7 +13,8 @@ from facade.answers import distribution_errors as errors
 from facade.answers.answer_headers import SERVER_NAME, answer_headers, error_response
 from facade.answers.distribution_errors import DeviceRefusedError, PullRefusedError
 from facade.content.source import Content, PullInProgress
-from facade.devices.device_connection import DeviceConnection, PullAbortedError
+from facade.devices.aborted_pull import PullAbortedError
+from facade.devices.device_connection import DeviceConnection
 from facade.loop.loop_turns import LoopTurns
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import RefusedBy

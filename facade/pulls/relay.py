@@ -24,7 +24,8 @@ from aiohttp.http_writer import StreamWriter
 from attrs import define, field
 
 from facade.content.source import PiecesNowait
-from facade.devices.device_connection import DeviceConnection, PullAbortedError, abort
+from facade.devices.aborted_pull import PullAbortedError, abort
+from facade.devices.device_connection import DeviceConnection
 from facade.pulls.failure_answers import PULL_FAILURES
 from facade.values.piece import Piece
 from shared.structured_log import get_logger

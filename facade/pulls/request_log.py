@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from facade.answers.answer_headers import new_request_id
 from facade.answers.distribution_errors import INTERNAL, DeviceRefusal
 from facade.answers.repeated_refusals import RefusalKind, RepeatedRefusals
-from facade.devices.device_connection import PullAbortedError
+from facade.devices.aborted_pull import PullAbortedError
 from facade.devices.presented_device import PresentedDevice
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import PullSource, RefusedBy

@@ -343,7 +343,7 @@ LIBRARY_READERS: Final = (
             "facade.devices.incoming_requests.MAX_RANGE_FIELD_BYTES",
             "facade.devices.incoming_requests.MAX_HEADER_FIELDS",
             "facade.devices.device_connection.MAX_HEAD_BYTES",
-            "facade.devices.device_connection.REQUEST_HEADERS_SECONDS",
+            "facade.devices.connection_deadlines.REQUEST_HEADERS_SECONDS",
         ),
     ),
     LibraryReader(

@@ -107,7 +107,7 @@ def sending(device: Device, sent: Sent) -> AbstractAsyncContextManager[None]:
     "facade.devices.incoming_requests.MAX_WAITING_BYTES",
     "facade.devices.incoming_requests.MAX_BODY_BYTES",
     "facade.devices.device_connection.MAX_HEAD_BYTES",
-    "facade.devices.device_connection.REQUEST_HEADERS_SECONDS",
+    "facade.devices.connection_deadlines.REQUEST_HEADERS_SECONDS",
 )
 @pytest.mark.parametrize("kind", SENT)
 async def test_a_device_that_sends_ahead(kind: str, attacked: AttackedFacade) -> None:

@@ -14,7 +14,7 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
-from facade.devices.device_connection import PullAbortedError
+from facade.devices.aborted_pull import PullAbortedError
 from facade.devices.device_listener import DeviceListener, listening_socket
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust

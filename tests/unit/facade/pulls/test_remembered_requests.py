@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.devices.device_connection import MAX_LONE_HEAD_BYTES, is_lone_head
+from facade.devices.lone_head import MAX_LONE_HEAD_BYTES, is_lone_head
 from facade.pulls.known_pull import KnownPull
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.values.pull_path import Pull, parse_request
