@@ -271,24 +271,19 @@ def judged_connector(
     resolver: PinnedResolver, proxy: OutboundProxy | None, resources: TransportResources
 ) -> aiohttp.BaseConnector:
     """Return a connector to the addresses that a resolver allows; it bounds what they answer."""
+    connector: aiohttp.BaseConnector
     if proxy is not None:
-        return bound_answers(
-            TunnelConnector(
-                proxy, resolver, limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_CONNECTION_SECONDS
-            ),
-            resources.kept,
-            resources.memory,
+        connector = TunnelConnector(
+            proxy, resolver, limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_CONNECTION_SECONDS
         )
-    return bound_answers(
-        aiohttp.TCPConnector(
+    else:
+        connector = aiohttp.TCPConnector(
             resolver=resolver,
             use_dns_cache=False,
             limit=MAX_CONNECTIONS,
             keepalive_timeout=IDLE_CONNECTION_SECONDS,
-        ),
-        resources.kept,
-        resources.memory,
-    )
+        )
+    return bound_answers(connector, resources.kept, resources.memory)
 
 
 def _sent(headers: Mapping[str, str], authorization: Secret | None) -> dict[str, str]:
