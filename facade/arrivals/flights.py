@@ -6,32 +6,23 @@ then, it reads along with that one.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from attrs import define, field
 
-from facade.arrivals.arrival import (
-    POLL_SECONDS,
-    Arrival,
-    FollowedArrival,
-    OwnerDiedError,
-    StoreGaveUpError,
-)
+from facade.arrivals.arrival import POLL_SECONDS, Arrival
 from facade.arrivals.claim_watch import WatchTimes
-from facade.arrivals.flight import (
-    ArrivesElsewhereError,
-    Flight,
-    NothingArrivesError,
-)
+from facade.arrivals.flight import ArrivesElsewhereError, Flight, NothingArrivesError
+from facade.arrivals.followed_arrival import FollowedArrival
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
 from facade.arrivals.marked_ranges import MarkedRanges
+from facade.arrivals.rejoining_arrival import RejoiningArrival
 from facade.arrivals.stream_growth import GrowthTerms
 from facade.arrivals.taken_up import NothingThere, TakenUp
-from facade.arrivals.want import Want
 from facade.loop.thread_work import in_store_thread, open_in_thread
 from facade.registries.payer import FREE, PaidDownload, PaysDownloads
 from facade.registries.upstreams import Upstreams
@@ -40,104 +31,13 @@ from facade.rights.rights import Rights
 from facade.store.announcement import Announcement
 from facade.store.arriving_file import DATA
 from facade.store.beginnings import BeginningLock, is_begun
-from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.blob_store import BlobStore
 from facade.store.followed_ingest import FollowedIngest
 from facade.store.ingest_file import is_owned
-from facade.store.inode import Inode
 from facade.values.byte_range import ByteRanges
-from facade.values.piece import Piece
 from shared.approved_connection import ApprovedConnection
-from shared.oci import RepositoryName
 
 BEGIN_SECONDS: Final = 90.0  # for another process's upstream to begin to answer
-
-
-@define(eq=False)
-class _RejoiningArrival:
-    """An arrival that goes on if the process that brings it dies: another one takes over.
-
-    It goes on with the same file. A new file would be another attempt, and what was read of the old
-    one may have been wrong. A file of another repository is for readers of that repository to take
-    over.
-    """
-
-    _own: RepositoryName
-    _arrival: Arrival
-    _join: Callable[[], Awaitable[Arrival]]
-    _wants: dict[Want, None] = field(factory=dict, init=False)
-
-    @property
-    def length(self) -> int | None:
-        """Bytes of the whole blob."""
-        return self._arrival.length
-
-    @property
-    def reached(self) -> int:
-        """The end of its beginning."""
-        return self._arrival.reached
-
-    @property
-    def is_proven(self) -> bool:
-        """Whether digest and length agree."""
-        return self._arrival.is_proven
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether nothing more of it may be sent."""
-        return self._arrival.is_wrong
-
-    @property
-    def repository(self) -> RepositoryName:
-        """Through which upstream gives it."""
-        return self._arrival.repository
-
-    @property
-    def inode(self) -> Inode:
-        """The file that is filled."""
-        return self._arrival.inode
-
-    def want(self, want: Want) -> None:
-        """Note what is wanted, also for whoever takes over."""
-        self._wants[want] = None
-        self._arrival.want(want)
-
-    def leave(self, want: Want) -> None:
-        """Note that it is wanted no more."""
-        self._wants.pop(want, None)
-        self._arrival.leave(want)
-
-    async def sendable(self, want: Want) -> int:
-        """Wait as `Arrival` says, also beyond the death of its owner."""
-        while True:
-            try:
-                return await self._arrival.sendable(want)
-            except OwnerDiedError:
-                await self._rejoin()
-
-    async def note_marked(self, device: str) -> None:
-        """Note it as `Arrival` says."""
-        await self._arrival.note_marked(device)
-
-    async def _rejoin(self) -> None:
-        if self._arrival.repository != self._own:
-            raise StoreGaveUpError
-        try:
-            arrival = await self._join()
-        except (NothingArrivesError, NoRoomError, OSError) as error:
-            raise StoreGaveUpError from error
-        if (arrival.length, arrival.inode) != (self.length, self.inode):
-            raise StoreGaveUpError
-        self._arrival = arrival
-        for want in self._wants:
-            arrival.want(want)
-
-    def read_nowait(self, offset: int, count: int) -> Piece | None:
-        """Return bytes that may be sent, as `Arrival` says."""
-        return self._arrival.read_nowait(offset, count)
-
-    async def read(self, offset: int, count: int) -> memoryview:
-        """Return bytes that may be sent."""
-        return await self._arrival.read(offset, count)
 
 
 @define(eq=False)
@@ -193,7 +93,7 @@ class Flights:
             arrival = await join_once(payer)
             self.followers += 1
             try:
-                yield _RejoiningArrival(right.repository, arrival, lambda: join_once(FREE))
+                yield RejoiningArrival(right.repository, arrival, lambda: join_once(FREE))
             finally:
                 self.followers -= 1
 
