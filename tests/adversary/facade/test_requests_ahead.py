@@ -5,12 +5,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from shared.outside_bytes import Party
 from tests.adversary.bounds import Allowed
 from tests.adversary.facade.attacked import AttackedFacade
-from tests.adversary.guards import bounds
+from tests.adversary.guards import bounds, guards_nothing
 from tests.adversary.programs import as_device, running
 from tests.support.facade_process import Device
 from tests.support.raw_http import request_bytes
@@ -49,29 +49,45 @@ class Sent:
 
 
 SMUGGLED: Final = request_bytes(b"/v2/_catalog")
-SENT: Final[Mapping[str, Sent]] = {
-    "small requests, unread": Sent(PING),
-    "small requests, 64 bytes a second are read": Sent(PING, read_bytes=64),
-    "bodies of 64 KiB, unread": Sent(with_body(BODY_BYTES)),
-    "bodies of 64 KiB, read": Sent(with_body(BODY_BYTES), read_bytes=1024 * 1024),
-    "a body of a TiB": Sent(
-        bytes(64 * 1024),
-        request_bytes(b"/v2/", method="POST", headers=b"Content-Length: %d\r\n" % 2**40),
+WAITING: Final = (
+    "facade.devices.incoming_requests.MAX_WAITING",
+    "facade.devices.incoming_requests.MAX_WAITING_BYTES",
+)
+OF_A_HEAD: Final = (
+    "facade.devices.incoming_requests.MAX_HEADER_FIELDS",
+    "facade.devices.device_connection.MAX_HEAD_BYTES",
+)
+CHEAP: Final = guards_nothing("what is read is answered or refused, and next to nothing is kept")
+BODY: Final = "facade.devices.incoming_requests.MAX_BODY_BYTES"
+POST: Final = request_bytes(b"/v2/", method="POST", headers=CHUNKED)
+# Behind a blob that nobody reads: whatever is sent waits for its answer to end.
+WAITING_KINDS: Final[Mapping[str, tuple[Sent, tuple[pytest.MarkDecorator, ...]]]] = {
+    "small requests": (Sent(PING * 500), (bounds(*WAITING),)),
+    "bodies of 64 KiB": (Sent(with_body(BODY_BYTES)), (bounds(*WAITING),)),
+    "a body of a TiB": (
+        Sent(
+            bytes(64 * KIB),
+            request_bytes(b"/v2/", method="POST", headers=b"Content-Length: %d\r\n" % 2**40),
+        ),
+        (bounds(*WAITING, BODY),),
     ),
-    "heads of 500 KiB, unread": Sent(request_bytes(b"/v2/", headers=FIELDS)),
+    "heads of 500 KiB": (Sent(request_bytes(b"/v2/", headers=FIELDS)), (bounds(*WAITING),)),
+    "a head without an end": (
+        Sent(FIELDS, PING[:-2]),
+        (bounds(*WAITING, *OF_A_HEAD),),
+    ),
+}
+# Each is answered, refused or cut as it comes.
+CHEAP_KINDS: Final[Mapping[str, Sent]] = {
+    "small requests, 64 bytes a second are read": Sent(PING, read_bytes=64),
+    "bodies of 64 KiB, read": Sent(with_body(BODY_BYTES), read_bytes=1024 * 1024),
     "heads of 500 KiB, read": Sent(request_bytes(b"/v2/", headers=FIELDS), read_bytes=1024 * 1024),
     "half a head of 500 KiB": Sent(b"", PING[:-2] + FIELDS, pause=1.0),
+    "half a head behind a request": Sent(b"", PING + PING[:-2] + FIELDS, pause=1.0),
     "a byte of a head a second": Sent(b"x", PING[:-2] + b"X: ", pause=1.0),
-    "half a head behind a pull": Sent(b"", PING + PING[:-2] + FIELDS, pause=1.0),
-    "chunks of a byte": Sent(
-        b"1\r\nx\r\n" * 100, request_bytes(b"/v2/", method="POST", headers=CHUNKED)
-    ),
-    "trailers without an end": Sent(
-        b"X: y\r\n" * 100, request_bytes(b"/v2/", method="POST", headers=CHUNKED) + b"0\r\n"
-    ),
-    "an extension without an end": Sent(
-        b"x" * 600, request_bytes(b"/v2/", method="POST", headers=CHUNKED) + b"1;"
-    ),
+    "chunks of a byte": Sent(b"1\r\nx\r\n" * 100, POST),
+    "trailers without an end": Sent(b"X: y\r\n" * 100, POST + b"0\r\n"),
+    "an extension without an end": Sent(b"x" * 600, POST + b"1;"),
     "blank lines": Sent(b"\r\n" * 500),
     "a length and chunks": Sent(
         request_bytes(b"/v2/", headers=CHUNKED + b"Content-Length: 4\r\n") + SMUGGLED,
@@ -102,28 +118,38 @@ def sending(device: Device, sent: Sent) -> AbstractAsyncContextManager[None]:
     )
 
 
-@bounds(
-    "facade.devices.incoming_requests.MAX_WAITING",
-    "facade.devices.incoming_requests.MAX_WAITING_BYTES",
-    "facade.devices.incoming_requests.MAX_BODY_BYTES",
-    "facade.devices.device_connection.MAX_HEAD_BYTES",
-    "facade.devices.connection_deadlines.REQUEST_HEADERS_SECONDS",
+@pytest.mark.parametrize(
+    "kind, sent",
+    [
+        pytest.param(kind, sent, marks=marks, id=kind)
+        for kind, (sent, marks) in WAITING_KINDS.items()
+    ],
 )
-@pytest.mark.parametrize("kind", SENT)
-async def test_a_device_that_sends_ahead(kind: str, attacked: AttackedFacade) -> None:
-    """What it does not read, or does not end, waits in its own kernel."""
+async def test_a_device_that_sends_ahead(kind: str, sent: Sent, attacked: AttackedFacade) -> None:
+    """What is behind an answer that it does not read waits in its own kernel."""
+    path = attacked.blob(bytes(64 * KIB * KIB))
+    await attacked.connect()
+    assert (await attacked.attacker("first").get(path)).status == 200
+    behind = evolve(sent, begin=request_bytes(path.encode()) + sent.begin)
     async with (
-        attacked.watched(f"ahead: {kind}", Party.DEVICE, ALLOWED) as attack,
-        sending(attacked.attacker(), SENT[kind]),
+        attacked.watched(f"ahead: {kind}, behind a pull", Party.DEVICE, ALLOWED) as attack,
+        sending(attacked.attacker(), behind),
     ):
         await attack.to_its_end()
 
 
-@bounds(
-    "facade.devices.incoming_requests.MAX_WAITING",
-    "facade.devices.incoming_requests.MAX_WAITING_BYTES",
-    "facade.devices.device_transport.UNSENT_BYTES",
-)
+@CHEAP
+@pytest.mark.parametrize("kind", CHEAP_KINDS)
+async def test_a_device_that_sends_without_an_end(kind: str, attacked: AttackedFacade) -> None:
+    """Each connection is answered, or ends."""
+    async with (
+        attacked.watched(f"ahead: {kind}", Party.DEVICE, ALLOWED) as attack,
+        sending(attacked.attacker(), CHEAP_KINDS[kind]),
+    ):
+        await attack.to_its_end()
+
+
+@bounds(*WAITING, "facade.devices.device_transport.UNSENT_BYTES")
 @pytest.mark.parametrize("size", [100, 64 * KIB, 64 * KIB * KIB])
 async def test_a_device_that_asks_ahead_for_what_is_stored_and_reads_nothing(
     attacked: AttackedFacade, size: int
