@@ -18,7 +18,7 @@ LOOPS = 8
 COLD_PULLS = 100
 PATTERNS = 256
 LARGE = 64 * 1024 * 1024
-MAX_LOG_BYTES = 32 * 1024 * 1024  # of one attack: 33 GB an hour are 92 MB in ten seconds
+MAX_LOG_BYTES = 4 * 1024 * 1024  # of one attack: 33 GB an hour are 92 MB in ten seconds
 NOWHERE = "/v2/nowhere.example/app/manifests/latest"
 
 

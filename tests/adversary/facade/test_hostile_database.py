@@ -7,7 +7,7 @@ import pytest
 
 from shared.outside_bytes import Party
 from tests.adversary.facade.attacked import AttackedFacade
-from tests.adversary.guards import bounds
+from tests.adversary.guards import bounds, check
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade
 from tests.support.facade_states import write_and_wait
@@ -60,6 +60,11 @@ def facade(
     "shared.postgres.connect.MOST_LOGIN_BYTES",
     "shared.postgres.bounded_answers.TURN_BYTES",
     "facade.approvals.database.MOST_ANSWER_BYTES",
+)
+@check(
+    "shared/postgres/message_frames.py",
+    "            if length < _LENGTH_BYTES:\n",
+    "            if length < -(2**31):\n",
 )
 @pytest.mark.parametrize("kind", ANSWERS)
 async def test_a_database_that_answers_without_an_end(

@@ -10,6 +10,7 @@ from attrs import evolve
 from facade.approvals.remembered_statements import RememberedStatement
 from facade.approvals.state_file import StateFile
 from shared.outside_bytes import Party
+from tests.adversary.bounds import patient
 from tests.adversary.facade.attacked import AttackedFacade
 from tests.adversary.guards import check
 from tests.support.eventually import eventually
@@ -35,8 +36,10 @@ async def test_sixty_thousand_forged_rows(attacked: AttackedFacade) -> None:
     facade.restart()
     name = f"{FORGED:,} forged rows in the state folder"
     async with attacked.watched(name, Party.FILE) as attack:
+        await eventually(
+            lambda: attacked.metric("facade_unverified_statements") == 0, patient(WAIT_SECONDS)
+        )
         await attack.to_its_end()
-    await eventually(lambda: attacked.metric("facade_unverified_statements") == 0, WAIT_SECONDS)
     assert attacked.metric("facade_approved_connections") == 1
 
 
