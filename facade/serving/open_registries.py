@@ -17,6 +17,7 @@ from facade.registries.upstream_connector import UpstreamConnector
 from facade.registries.upstreams import Upstreams
 from facade.serving.config import FacadeSettings
 from shared.upstream.kept_connections import KeptConnections
+from shared.upstream.large_reads import ReadMemory
 from shared.upstream.transport import TransportResources
 
 
@@ -30,6 +31,17 @@ class OpenRegistries:
     refused: RefusedCredentials
 
 
+def transport_resources(descriptors: int, bandwidth: Bandwidth | None) -> TransportResources:
+    """Return what all transports share in a process that may have so many descriptors open.
+
+    Under a bandwidth, a long body is not read in large steps: they would come before their turn.
+    """
+    kept = KeptConnections.of_descriptors(descriptors)
+    return TransportResources(
+        kept=kept, memory=ReadMemory() if bandwidth is None else ReadMemory(0)
+    )
+
+
 @asynccontextmanager
 async def open_registries(
     settings: FacadeSettings,
@@ -41,7 +53,8 @@ async def open_registries(
 
     `descriptors`: how many this process may have open.
     """
-    resources = TransportResources(kept=KeptConnections.of_descriptors(descriptors))
+    bandwidth = Bandwidth.of(settings.upstream_bandwidth)
+    resources = transport_resources(descriptors, bandwidth)
     openings, refused, work = SecretOpenings(), RefusedCredentials(), ConnectionWork()
     async with open_providers(
         Unsealer(sealing_keys),
@@ -57,7 +70,7 @@ async def open_registries(
             resources=resources,
             proxy=settings.outbound_proxy,
             timeouts=settings.upstream_timeouts,
-            bandwidth=Bandwidth.of(settings.upstream_bandwidth),
+            bandwidth=bandwidth,
             remember_missing=settings.remember_missing,
             spare_streams=settings.upstream_streams,
             openings=openings,

@@ -4,6 +4,9 @@ uvloop reads 256 KiB into memory of its own, and makes bytes of them. Each such 
 as a large one, for the connection and whoever reads from it (docs/decisions/arrivals.md). What was
 read waits in memory if its reader is slow, so only some connections read so at once.
 
+Whoever limits how many bytes a second are taken does without: what was read has been taken, and a
+kernel that sees much read at once receives the more ahead.
+
 Under TLS nothing is gained: OpenSSL decrypts 16 KiB at a time, of what uvloop has read as usual.
 """
 
@@ -20,14 +23,18 @@ MOST_LARGE: Final = 32  # connections that read so at once: of each, twice as mu
 
 @define(eq=False)
 class ReadMemory:
-    """The memory that connections read into, one after the other. For one event loop."""
+    """The memory that connections read into, one after the other. For one event loop.
 
+    `most`: of so many connections, long bodies are read in large steps at once.
+    """
+
+    _most: int = MOST_LARGE
     _memory: memoryview | None = field(default=None, init=False, repr=False)
     large: int = field(default=0, init=False)  # connections that read in large steps
 
     def take(self) -> bool:
         """Let one more connection read in large steps; False if enough of them do."""
-        if self.large == MOST_LARGE:
+        if self.large >= self._most:
             return False
         self.large += 1
         return True

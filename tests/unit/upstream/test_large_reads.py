@@ -120,6 +120,22 @@ async def test_no_more_connections_than_the_bound_read_so(
         assert memory.large == MOST_LARGE - 1
 
 
+async def test_nobody_has_to_read_so(
+    registry: RegistrySimulator, authority: CertificateAuthority | None
+) -> None:
+    """As under a bandwidth."""
+    memory = ReadMemory(0)
+    digest = registry.blob(LONG)
+    async with (
+        client_of(registry, authority, memory) as client,
+        client.fetch(Kind.BLOB, APP, Digest.parse(digest)) as answer,
+    ):
+        assert memory.large == 0
+        chunks = [chunk async for chunk in answer.chunks()]
+    assert b"".join(chunks) == LONG
+    assert memory.large == 0
+
+
 async def test_a_body_that_breaks_gives_its_place_back(
     registry: RegistrySimulator, authority: CertificateAuthority | None
 ) -> None:
