@@ -244,16 +244,20 @@ async def _write_breaking(
             first, total = asked, total + 1
         case _:
             first = asked
+    end = total
+    if behaviour.ranges == "honoured" and match and match[2] and asked:
+        end = min(total, int(match[2]) + 1)
     if asked and behaviour.ranges in ("honoured", "wrong", "other_total"):
-        span = ("Content-Range", f"bytes {first}-{total - 1}/{total}")
-        await wire.head(206, stored.headers(total - first, span))
+        span = ("Content-Range", f"bytes {first}-{end - 1}/{total}")
+        await wire.head(206, stored.headers(end - first, span))
     else:
         await wire.head(200, stored.headers(total))
-    if stored.breaks_left > 0 and behaviour.byte >= first:
+    is_reached = first <= behaviour.byte and (behaviour.byte < end or end == total)
+    if stored.breaks_left > 0 and is_reached:
         stored.breaks_left -= 1
         await _write_and_reset(content[first : behaviour.byte], wire)
         return
-    await wire.write(content[first:])
+    await wire.write(content[first:end])
 
 
 async def _write_step(
