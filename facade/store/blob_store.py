@@ -210,7 +210,8 @@ class BlobStore:
     def quarantine(self, digest: Digest, reason: str, found_by: str = FOUND_BY_READ) -> bool:
         """Put a rotten blob into quarantine. It is fetched again when it is asked for.
 
-        False if it cannot be moved. Blocks.
+        Its checksums stay: they are replaced, or tidied away as orphans. They may be those of a new
+        blob by now. False if it cannot be moved. Blocks.
         """
         _log.error("stored blob is rotten, quarantined", digest=digest, reason=reason)
         self.metrics.rotten.labels(found_by).inc()
@@ -219,11 +220,19 @@ class BlobStore:
         except OSError as error:  # a read-only disk: the blob is found rotten again the next time
             _log.error("not quarantined", digest=digest, reason=type(error).__name__)
             return False
-        if not self.has(digest):  # if it has, somebody has just stored it again, with new checksums
-            with suppress(OSError):  # without their blob they will be tidied away
-                self.layout.checksums(digest).unlink(missing_ok=True)
+        if not self.has(digest):  # if it has, somebody has just stored it again
             self.catalogue.removed(digest)
+            self._note_again(digest)
         return True
+
+    def _note_again(self, digest: Digest) -> None:
+        """Note a blob that somebody stored while it was forgotten, or the quota would not count it.
+
+        If it is not there yet, whoever stores it notes it afterwards. If the disk does not say,
+        tidying does.
+        """
+        with suppress(OSError):
+            self.catalogue.found(digest, self.layout.blob(digest).stat().st_size)
 
     async def commit(self, ingest: OwnedIngest, digest: Digest, length: int) -> None:
         """Store a proven arrival durably, even if this is cancelled. Raises `OSError`.

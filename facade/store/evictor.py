@@ -114,10 +114,10 @@ class Evictor:
             return
         claims = self._count.exactly()
         self._partials.drop_too_many(claims)
-        fixed = self._fixed_bytes(claims)
+        stored, fixed = self._catalogue.stored_bytes(), self._fixed_bytes(claims)
         with self._told_to_make_way(whole, asker, claims):
             self._require_possible(whole, asker, claims, fixed)
-        free = self._max_bytes - fixed - self._catalogue.stored_bytes()
+        free = self._max_bytes - fixed - stored
         self._grant(max(0, min(first, free)), claim)
 
     def make_room(self, wanted: Wanted, claim: Callable[[int], None], asker: Asker) -> Slice:
@@ -170,7 +170,7 @@ class Evictor:
         asker = short or NOBODY_IN_PARTICULAR
         claims = self._count.exactly()
         wanted_free = spare_bytes(self._max_bytes) if short else 0
-        used = self._fixed_bytes(claims) + self._catalogue.stored_bytes()
+        used = self._catalogue.stored_bytes() + self._fixed_bytes(claims)
         excess = used + wanted_free - self._max_bytes
         if excess > 0:
             excess -= self._partials.drop_left(excess, older_than=RESUMED_WITHIN_SECONDS)
@@ -190,11 +190,12 @@ class Evictor:
         taken = self._count.at_most(asker.access_key)
         if taken is None:
             return False
+        stored = self._catalogue.stored_bytes()
         left = self._max_bytes - taken.by_all - self._quarantine.stored_bytes()
         left -= self._index_bytes()
         return (
             whole <= left
-            and first <= left - self._catalogue.stored_bytes()
+            and first <= left - stored
             and is_within_share(asker.access_key, taken.by_connection + whole, self._max_bytes)
         )
 
@@ -271,7 +272,10 @@ class Evictor:
         self._metrics.oldest_use.set(self._catalogue.oldest_use())
 
     def _fixed_bytes(self, claims: Sequence[Claim]) -> int:
-        """Return the bytes that count in addition to complete blobs."""
+        """Return the bytes that count in addition to complete blobs.
+
+        Ask for those first: what goes into quarantine meanwhile then counts twice, and not never.
+        """
         partials = sum(each.size for each in claims)
         return partials + self._quarantine.stored_bytes() + self._index_bytes()
 

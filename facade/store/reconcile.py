@@ -107,6 +107,9 @@ def _forget_gone(catalogue: Catalogue, place: str, folder: Folder, names_at_once
     while noted := catalogue.noted_behind(after, folder.beginning, names_at_once):
         gone = [digest for digest in noted if _is_gone(place, digest)]
         catalogue.removed(*gone)
+        # Who stored one while it was forgotten has noted it already, and would not again.
+        again = [_StoredFile(place, digest.hex, digest) for digest in gone]
+        catalogue.found_all([size for size in map(_size, again) if size is not None])
         _drop_orphans(_StoredFile(place, checksums_name(digest), digest) for digest in gone)
         after = str(noted[-1])
         del noted, gone  # as above

@@ -10,17 +10,21 @@ from hashlib import sha512
 from pathlib import Path
 
 import pytest
+from attrs import frozen
+from typing_extensions import override
 
 from facade.rights.right import FlightKey, Right
 from facade.rights.rights import Rights
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.catalogue import FILE_BYTES, FREE_FILES
-from facade.store.evictor import spare_bytes
+from facade.store.claim_count import FEW_PARTIALS, ClaimCount
+from facade.store.evictor import Evictor, spare_bytes
 from facade.store.file_lock import lock_exclusively
 from facade.store.ingest_file import OwnedIngest
-from facade.store.partials import ABANDONED_SECONDS, MAX_LEFT, RESUMED_WITHIN_SECONDS
+from facade.store.partials import ABANDONED_SECONDS, MAX_LEFT, RESUMED_WITHIN_SECONDS, Partials
 from facade.store.quarantine import MAX_FILES, Quarantine
-from facade.store.reconcile import ORPHANED_SECONDS
+from facade.store.reconcile import ORPHANED_SECONDS, Folder, reconcile
+from facade.store.uses import Uses
 from shared.oci import OCTET_STREAM, Digest, Kind, RepositoryName
 from tests.support.eventually import eventually
 
@@ -124,6 +128,68 @@ async def test_what_rotted_counts(store: BlobStore) -> None:
     store.quarantine(await keep(store, content("a", 4_000)), "rotten")
     assert not await fits(store, 6_001)
     assert await fits(store, 6_000)
+
+
+async def test_a_blob_that_is_stored_again_while_it_is_quarantined_counts(store: BlobStore) -> None:
+    """Whoever finds it rotten forgets it beside whoever keeps it again."""
+    rotten = content("a")
+    digest = Digest.of(rotten)
+    for _ in range(100):
+        await keep(store, rotten)
+        quarantined = asyncio.to_thread(store.quarantine, digest, "rotten")
+        await asyncio.gather(keep(store, rotten), quarantined)
+        is_stored = store.has(digest)
+        assert store.catalogue.stored_bytes() == is_stored * len(rotten)
+        assert store.layout.checksums(digest).exists() or not is_stored
+
+
+async def test_a_blob_that_is_stored_again_while_it_is_tidied_away_counts(
+    store: BlobStore,
+) -> None:
+    """A person had deleted it."""
+    kept = content("a")
+    digest = Digest.of(kept)
+    folder = Folder(digest.algorithm, digest.hex[:2])
+    for _ in range(100):
+        await keep(store, kept)
+        store.layout.blob(digest).unlink()
+        tidied = asyncio.to_thread(reconcile, store.layout, store.catalogue, folder)
+        await asyncio.gather(keep(store, kept), tidied)
+        assert store.has(digest)
+        assert store.catalogue.stored_bytes() == len(kept)
+
+
+@frozen(eq=False)
+class _FilledMeanwhile(Quarantine):
+    """Into which somebody moves a blob just after it was looked at."""
+
+    _store: BlobStore
+    _digest: Digest
+
+    @override
+    def stored_bytes(self) -> int:
+        looked = super().stored_bytes()
+        self._store.quarantine(self._digest, "rotten")
+        return looked
+
+
+@pytest.mark.parametrize("few", [0, FEW_PARTIALS], ids=["a count is used", "all are looked at"])
+async def test_what_goes_into_quarantine_while_room_is_made_counts(
+    store: BlobStore, few: int
+) -> None:
+    """It is looked for where it goes after it was looked for where it was."""
+    digest = await keep(store, content("a", 4_000))
+    begin(store, b"1").release()
+    layout, catalogue = store.layout, store.catalogue
+    quarantine = _FilledMeanwhile(layout.quarantine, QUOTA, store, digest)
+    partials = Partials(layout.ingest)
+    count = ClaimCount(partials, layout.granted, clock=lambda: 0.0, few=few)
+    count.exactly()
+    uses = Uses(catalogue)
+    evictor = Evictor(layout, catalogue, partials, quarantine, uses, QUOTA, count=count)
+    granted: list[int] = []
+    evictor.admit(6_000, 6_000, granted.append, Asker())
+    assert granted == [5_999]
 
 
 async def test_a_full_disk_takes_what_rotted_first(store: BlobStore) -> None:
