@@ -381,7 +381,8 @@ LIBRARY_READERS: Final = (
             "facade.approvals.database.MOST_ANSWER_BYTES",
             "control_plane.database.database.MOST_ANSWER_BYTES",
             "shared.postgres.connect.MOST_LOGIN_BYTES",
-            "shared.postgres.bounded_answers.TURN_BYTES",
+            "shared.postgres.bounded_answers.TURN_SECONDS",
+            "shared.postgres.bounded_answers.PIECE_BYTES",
         ),
     ),
     LibraryReader(

@@ -58,7 +58,8 @@ def facade(
 
 @bounds(
     "shared.postgres.connect.MOST_LOGIN_BYTES",
-    "shared.postgres.bounded_answers.TURN_BYTES",
+    "shared.postgres.bounded_answers.TURN_SECONDS",
+    "shared.postgres.bounded_answers.PIECE_BYTES",
     "facade.approvals.database.MOST_ANSWER_BYTES",
 )
 @check(

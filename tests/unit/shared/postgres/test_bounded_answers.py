@@ -1,7 +1,9 @@
 """What a server sends: passed on whole and in turns, or the connection ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -10,7 +12,8 @@ import uvloop
 from attrs import define, field
 
 from shared.postgres.bounded_answers import (
-    TURN_BYTES,
+    PIECE_BYTES,
+    TURN_SECONDS,
     AskingTransport,
     BoundedLoop,
 )
@@ -21,7 +24,7 @@ from tests.support.eventually import eventually
 from tests.support.memory import MIB
 from tests.support.simulators.hostile_postgres import Endless, HostilePostgres, message
 
-MOST_BYTES = 10 * TURN_BYTES
+MOST_BYTES = 10 * PIECE_BYTES
 NOTICE = message(b"N", b"SNOTICE\0VNOTICE\0C00000\0Mx\0\0")
 SECONDS = 30.0
 
@@ -34,12 +37,19 @@ class Reader(asyncio.Protocol):
     ended: asyncio.Event = field(factory=asyncio.Event)
     error: Exception | None = None
     fails: bool = False
+    turns: list[int] = field(factory=list)  # of the loop: in which each piece came
+    _turn: int = 0
 
     def data_received(self, data: bytes) -> None:
         """Keep it."""
         self.pieces.append(data)
+        self.turns.append(self._turn)
+        asyncio.get_running_loop().call_soon(self._end_turn)
         if self.fails:
             raise IndexError
+
+    def _end_turn(self) -> None:
+        self._turn += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Keep why."""
@@ -49,7 +59,7 @@ class Reader(asyncio.Protocol):
 
 @asynccontextmanager
 async def answered(
-    *answers: bytes, reader: Reader
+    *answers: bytes, reader: Reader, clock: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[tuple[AskingTransport, asyncio.Event]]:
     """Yield a connection to a server that sends one more answer whenever it is asked."""
 
@@ -61,7 +71,7 @@ async def answered(
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    loop = BoundedLoop(asyncio.get_running_loop(), MOST_BYTES)
+    loop = BoundedLoop(asyncio.get_running_loop(), MOST_BYTES, clock)
     transport, made = await loop.create_connection(lambda: reader, "127.0.0.1", port)
     assert made is reader
     try:
@@ -77,12 +87,23 @@ async def come(reader: Reader, count: int) -> None:
 
 
 async def test_an_answer_comes_whole_and_in_turns() -> None:
-    """Others have their turn in between."""
+    """Others have theirs as soon as the time of one is over."""
     reader, content = Reader(), bytes(range(256)) * (MOST_BYTES // 256)
-    async with answered(content, reader=reader), asyncio.timeout(SECONDS):
+    clock = itertools.count(step=TURN_SECONDS).__next__
+    async with answered(content, reader=reader, clock=clock), asyncio.timeout(SECONDS):
         await come(reader, len(content))
     assert b"".join(reader.pieces) == content
-    assert max(map(len, reader.pieces)) <= TURN_BYTES
+    assert max(map(len, reader.pieces)) <= PIECE_BYTES
+    assert len(set(reader.turns)) == len(reader.turns)
+
+
+async def test_what_takes_no_time_comes_in_one_turn() -> None:
+    """A busy loop has few turns, and a page of statements has ten seconds."""
+    reader, content = Reader(), bytes(MOST_BYTES)
+    async with answered(content, reader=reader, clock=lambda: 0.0), asyncio.timeout(SECONDS):
+        await come(reader, len(content))
+    assert max(map(len, reader.pieces)) <= PIECE_BYTES
+    assert len(set(reader.turns)) < MOST_BYTES // PIECE_BYTES
 
 
 async def test_whatever_is_sent_begins_another_answer() -> None:
