@@ -38,7 +38,7 @@ from facade.devices.incoming_requests import IncomingRequest, IncomingRequests
 from facade.devices.known_devices import KnownDevices
 from facade.devices.live_connections import LiveConnections
 from facade.devices.lone_head import is_lone_head
-from facade.devices.parsed_answer import Handler, is_given, response_or_500
+from facade.devices.parsed_answer import DeviceHandler, is_given, response_or_500
 from facade.devices.presented_device import PresentedDevice
 from facade.devices.pulls_under_way import DrainStage, PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
@@ -58,7 +58,7 @@ class ServingRules:
     """What all connections of a server have in common."""
 
     # May raise `PullAbortedError` once it has reset the connection.
-    handler: Handler
+    handler: DeviceHandler
     answer_at_once: "AnswerAtOnce"
     known_devices: KnownDevices
     live: LiveConnections

@@ -16,7 +16,7 @@ from facade.devices.device_connection import AnswerAtOnce, DeviceConnection, Ser
 from facade.devices.incoming_requests import MAX_HEADER_FIELD_BYTES
 from facade.devices.known_devices import KnownDevices
 from facade.devices.live_connections import LiveConnections
-from facade.devices.parsed_answer import Handler
+from facade.devices.parsed_answer import DeviceHandler
 from facade.devices.pulls_under_way import PullsUnderWay
 from facade.values.device_identity import Identification
 
@@ -28,7 +28,7 @@ class DeviceServer:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: DeviceHandler,
         identity_rule: Identification,
         live: LiveConnections,
         *,

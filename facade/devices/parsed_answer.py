@@ -14,12 +14,12 @@ from facade.devices.answer_writer import AnswerWriter
 from facade.devices.incoming_requests import IncomingRequest
 from shared.structured_log import get_logger
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+DeviceHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = get_logger("facade.parsed_answer")
 
 
 async def is_given(
-    connection: BaseProtocol, incoming: IncomingRequest, handler: Handler, *, is_last: bool
+    connection: BaseProtocol, incoming: IncomingRequest, handler: DeviceHandler, *, is_last: bool
 ) -> bool:
     """Give the answer; tell whether the connection may go on. Raises `ConnectionError`.
 
@@ -39,7 +39,7 @@ async def is_given(
 
 
 async def response_or_500(
-    request: web.BaseRequest, handler: Handler, device: str | None
+    request: web.BaseRequest, handler: DeviceHandler, device: str | None
 ) -> web.StreamResponse:
     """Return what the handler answers; a mistake of ours becomes a 500.
 

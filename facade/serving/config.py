@@ -168,6 +168,11 @@ class FacadeSettings(UpstreamSettings, DeviceSettings):
     drain_timeout: Duration = 30.0
 
     @property
+    def has_store(self) -> bool:
+        """Whether contents are kept."""
+        return self.cache_max_bytes != 0
+
+    @property
     def cost_limits(self) -> CostLimits:
         """What one device may cost."""
         return CostLimits(self.device_misses_per_minute, self.device_downloads)

@@ -31,15 +31,14 @@ class OpenRegistries:
     refused: RefusedCredentials
 
 
-def transport_resources(descriptors: int, bandwidth: Bandwidth | None) -> TransportResources:
+def transport_resources(descriptors: int, *, keeps: bool, is_limited: bool) -> TransportResources:
     """Return what all transports share in a process that may have so many descriptors open.
 
-    Under a bandwidth, a long body is not read in large steps: they would come before their turn.
+    `keeps`: it has a store. Without one, each device that stops holds what was read for it.
+    `is_limited`: to so many bytes a second, for which large steps would come before their turn.
     """
-    kept = KeptConnections.of_descriptors(descriptors)
-    return TransportResources(
-        kept=kept, memory=ReadMemory() if bandwidth is None else ReadMemory(0)
-    )
+    memory = ReadMemory() if keeps and not is_limited else ReadMemory(0)
+    return TransportResources(kept=KeptConnections.of_descriptors(descriptors), memory=memory)
 
 
 @asynccontextmanager
@@ -54,7 +53,9 @@ async def open_registries(
     `descriptors`: how many this process may have open.
     """
     bandwidth = Bandwidth.of(settings.upstream_bandwidth)
-    resources = transport_resources(descriptors, bandwidth)
+    resources = transport_resources(
+        descriptors, keeps=settings.has_store, is_limited=bandwidth is not None
+    )
     openings, refused, work = SecretOpenings(), RefusedCredentials(), ConnectionWork()
     async with open_providers(
         Unsealer(sealing_keys),

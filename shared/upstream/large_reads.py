@@ -2,7 +2,8 @@
 
 uvloop reads 256 KiB into memory of its own, and makes bytes of them. Each such step costs as much
 as a large one, for the connection and whoever reads from it (docs/decisions/arrivals.md). What was
-read waits in memory if its reader is slow, so only some connections read so at once.
+read waits in memory if its reader is slow, so only some connections read so at once, and those of
+a facade without a store do not: 50 devices that stopped held 2.4 MiB each, and hold 1.2.
 
 Whoever limits how many bytes a second are taken does without: what was read has been taken, and a
 kernel that sees much read at once receives the more ahead.
