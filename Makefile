@@ -100,7 +100,7 @@ format: $(INSTALLED) ## Format, and mend what the linter can mend
 # In a second environment: Debian's Python takes two thirds of the time of one that was built without its profile.
 .PHONY: bench
 bench: ## Beside nginx and distribution; ONLY="warm herd" ROUNDS=3 SIZE=256MiB JSON=path CONGESTION=bbr WORKERS=4 FLEETS=1000
-	@$(MAKE) VENV=.dev/bench-venv PYTHON=$(BENCH_PYTHON) bench-here
+	@$(MAKE) VENV=.dev/venv-of$(subst /,-,$(BENCH_PYTHON)) PYTHON=$(BENCH_PYTHON) bench-here
 
 .PHONY: bench-here
 bench-here: $(INSTALLED)
