@@ -24,6 +24,8 @@ import struct
 from pathlib import Path
 from typing import Final, Self
 
+from tests.support.served_connections import ServedConnections
+
 SSL_REQUEST: Final = struct.pack("!ii", 8, 80877103)
 SOCKET_NAME: Final = ".s.PGSQL.5432"
 READ_BYTES: Final = 64 * 1024
@@ -53,7 +55,7 @@ class PostgresFront:
         self._hangs_up_on_tls = hangs_up_on_tls
         self._path = path
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = ServedConnections()
         self.links: list[str] = []
         self.names: list[str | None] = []
         if tls is not None:
@@ -79,19 +81,13 @@ class PostgresFront:
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._connections.end()
 
     def _note_name(self, _socket: ssl.SSLObject, name: str | None, _tls: ssl.SSLContext) -> None:
         self.names.append(name)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # Not by the task itself: one that is cancelled before its first step does nothing.
-        task.add_done_callback(lambda _: writer.transport.abort())
+        self._connections.begin(self._serve(reader, writer), writer.transport.abort)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, EOFError):  # a client that does not trust us leaves

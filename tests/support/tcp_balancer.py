@@ -10,6 +10,7 @@ from typing import Final, Self
 from attrs import define, field
 
 from deploy.dev.processes import free_port
+from tests.support.served_connections import ServedConnections
 
 READ_BYTES: Final = 64 * 1024
 
@@ -22,7 +23,7 @@ class TcpBalancer:
     port: int = field(factory=free_port, init=False)
     refused: int = field(default=0, init=False)  # connections that a server did not take
     _turn: int = field(default=0, init=False)
-    _links: set[asyncio.Task[None]] = field(factory=set, init=False)
+    _connections: ServedConnections = field(factory=ServedConnections, init=False)
     _server: asyncio.Server = field(init=False)
 
     async def __aenter__(self) -> Self:
@@ -33,14 +34,10 @@ class TcpBalancer:
     async def __aexit__(self, *error: object) -> None:
         """Take no more connections, and end those that are open."""
         self._server.close()
-        for link in self._links:
-            link.cancel()
-        await asyncio.gather(*self._links, return_exceptions=True)
+        await self._connections.end()
 
     def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        link = asyncio.get_running_loop().create_task(self._relay(reader, client))
-        self._links.add(link)
-        link.add_done_callback(self._links.discard)
+        self._connections.begin(self._relay(reader, client), client.transport.abort)
 
     async def _relay(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         try:
@@ -55,8 +52,6 @@ class TcpBalancer:
                 server.transport.abort()
         except* OSError:
             pass  # one side broke; the other is told by the end of its connection
-        finally:
-            client.transport.abort()
 
     async def _next_server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         self._turn += 1

@@ -22,6 +22,7 @@ from typing import Final, Self
 from attrs import define, field
 
 from deploy.dev.processes import free_port
+from tests.support.served_connections import ServedConnections
 
 READ_BYTES: Final = 64 * 1024
 PIECES_PER_SECOND: Final = 20  # of a slow link
@@ -63,7 +64,7 @@ class TcpProxy:
     accepted: int = field(default=0, init=False)
     bytes_answered: int = field(default=0, init=False)  # towards clients, on all links
     _links: set[_Link] = field(factory=set, init=False)
-    _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
+    _connections: ServedConnections = field(factory=ServedConnections, init=False)
     _server: asyncio.Server = field(init=False)
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.new_event_loop, init=False)
     _thread: threading.Thread = field(init=False)
@@ -117,16 +118,10 @@ class TcpProxy:
         self._server.close()
         for link in list(self._links):
             link.reset()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._connections.end()
 
     def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        task = self._loop.create_task(self._relay(reader, client))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # Not by the task itself: one that is cancelled before its first step does nothing.
-        task.add_done_callback(lambda _: client.transport.abort())
+        self._connections.begin(self._relay(reader, client), client.transport.abort)
 
     async def _relay(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.accepted += 1

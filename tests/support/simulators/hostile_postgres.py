@@ -11,7 +11,9 @@ from typing import Final, Self
 
 from attrs import define, field, frozen
 
-_SSL_REQUEST: Final = struct.pack("!ii", 8, 80877103)
+from tests.support.postgres_front import SSL_REQUEST
+from tests.support.served_connections import ServedConnections
+
 _READ_BYTES: Final = 64 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 
@@ -47,7 +49,7 @@ class HostilePostgres:
     logins: int = field(default=0, init=False)  # connections that came so far
     sent_bytes: int = field(default=0, init=False)  # on all of them, behind the login
     _server: asyncio.Server | None = field(default=None, init=False)
-    _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
+    _connections: ServedConnections = field(factory=ServedConnections, init=False)
 
     @property
     def port(self) -> int:
@@ -63,20 +65,14 @@ class HostilePostgres:
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._connections.end()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # Not by the task itself: one that is cancelled before its first step does nothing.
-        task.add_done_callback(lambda _: writer.transport.abort())
+        self._connections.begin(self._serve(reader, writer), writer.transport.abort)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, EOFError):  # a client that had enough leaves
-            if await reader.readexactly(len(_SSL_REQUEST)) == _SSL_REQUEST:
+            if await reader.readexactly(len(SSL_REQUEST)) == SSL_REQUEST:
                 writer.write(b"N")
             await reader.read(_READ_BYTES)
             self.logins += 1

@@ -19,6 +19,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from attrs import define, evolve, field, frozen
 
+from tests.support.served_connections import ServedConnections
+
 TLS_HANDSHAKE = b"\x16"
 MAX_REQUEST_HEAD_BYTES = 64 * 1024  # asyncio's own limit for readuntil
 LOOK_SECONDS = 0.05  # by then the client's program has it too, if nothing else runs
@@ -172,7 +174,7 @@ class WireServer:
         self._wanted_port = port
         self._name = name or address
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections = ServedConnections()
         self._is_closed = False
         self.requests: list[RecordedRequest] = []
         self.connections_made = 0
@@ -197,9 +199,7 @@ class WireServer:
         assert self._server is not None
         self._server.close()
         self._is_closed = True
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._connections.end()
 
     @property
     def open_connections(self) -> int:
@@ -225,11 +225,7 @@ class WireServer:
             writer.transport.abort()
             return
         self.connections_made += 1
-        connection = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._connections.add(connection)
-        connection.add_done_callback(self._connections.discard)
-        # Not by the task itself: one that is cancelled before its first step does nothing.
-        connection.add_done_callback(lambda _: _drop(writer))
+        self._connections.begin(self._serve(reader, writer), lambda: _drop(writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = Wire(reader, writer)
