@@ -70,12 +70,12 @@ class OpenConnection:
 
     @property
     def gives_way(self) -> bool:
-        """Whether it may be cut: nothing is being answered on it, or something else waited for."""
-        return self._pause is not None or not self.is_answering() or self.is_strangers_body()
+        """Whether it may be cut: nothing is being answered on it, or its answer waits.
 
-    def is_strangers_body(self) -> bool:
-        """Tell whether somebody who was not let in has not sent all of a request."""
-        return not self.is_operators and self.is_awaiting_body()
+        For a stranger's pause, or for the rest of a stranger's request.
+        """
+        is_strangers = not self.is_operators and self.is_awaiting_body()
+        return self._pause is not None or not self.is_answering() or is_strangers
 
     def is_too_slow(self, now: float, head_seconds: float, unread_seconds: float) -> bool:
         """Tell whether a head does not arrive in time, or an answer is not read."""

@@ -8,7 +8,7 @@ that may hold a secret are never kept.
 
 A device can vary its heads as it likes, and each is remembered by itself. What is too much pushes
 out the device's own first. A `BoundedMap` with owners does that, too, but every warm pull asks
-here: its `get` was measured to take 1.3 µs, this one 0.1 µs, and the whole answer 18 µs.
+here: its `get` takes 0.3 µs, this one 0.14 µs.
 """
 
 import re

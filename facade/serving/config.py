@@ -168,9 +168,9 @@ class FacadeSettings(UpstreamSettings, DeviceSettings):
     drain_timeout: Duration = 30.0
 
     @property
-    def has_store(self) -> bool:
-        """Whether contents are kept."""
-        return self.cache_max_bytes != 0
+    def store_folder(self) -> Path | None:
+        """Where contents are kept; None if none are."""
+        return self.cache_dir if self.cache_max_bytes else None
 
     @property
     def cost_limits(self) -> CostLimits:

@@ -67,10 +67,11 @@ async def open_content(
     Raises `CacheFolderError`.
     """
     far_ranges = FarRanges(settings.unverified_ranges)
-    if settings.cache_dir is None or settings.cache_max_bytes == 0:
+    folder = settings.store_folder
+    if folder is None:
         yield StreamedContent(far_ranges)
         return
-    store = await in_store_thread(_open, settings.cache_dir, settings.cache_max_bytes, metrics)
+    store = await in_store_thread(_open, folder, settings.cache_max_bytes, metrics)
     mark = await in_store_thread(QuotaMark.set, store.layout, settings.cache_max_bytes)
     rights = await in_store_thread(Rights.open, store.index)
     growth = GrowthTerms(most=settings.upstream_streams_per_blob)

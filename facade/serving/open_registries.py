@@ -54,7 +54,9 @@ async def open_registries(
     """
     bandwidth = Bandwidth.of(settings.upstream_bandwidth)
     resources = transport_resources(
-        descriptors, keeps=settings.has_store, is_limited=bandwidth is not None
+        descriptors,
+        keeps=settings.store_folder is not None,
+        is_limited=bandwidth is not None,
     )
     openings, refused, work = SecretOpenings(), RefusedCredentials(), ConnectionWork()
     async with open_providers(
