@@ -111,7 +111,8 @@ async def test_wrong_bytes_do_not_stay_if_it_is_stopped_while_it_lets_go(world: 
     host.simulator.blob(wrong, repository=REPOSITORY, get=holds, digest=str(BLOB.digest))
     pull = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
     partial = world.partial(host, BLOB, REPOSITORY)
-    await eventually(partial.exists)
+    # Not as soon as the file is there: then whoever takes the folder up may still empty it.
+    await eventually(lambda: partial.exists() and partial.stat().st_blocks > 0)
     marked = partial.parent / MARKED
     os.mkfifo(marked)  # to read it takes until somebody writes
     holds.gate.set()
