@@ -312,8 +312,8 @@ async def test_a_registry_that_never_begins_is_too_slow(connect: Connect) -> Non
 
 async def test_slow_bytes_are_taken_as_they_come(connect: Connect) -> None:
     """There is no bound on a whole body."""
-    slow = Slow(piece_bytes=PIECE_BYTES // 2, pause_seconds=0.1)
-    timeouts = Timeouts(connect_seconds=5, first_byte_seconds=0.8, stall_seconds=0.8)
+    slow = Slow(piece_bytes=PIECE_BYTES // 2, pause_seconds=0.25)
+    timeouts = Timeouts(first_byte_seconds=2, stall_seconds=2)
     async with RegistrySimulator() as registry:
         digest = registry.blob(LARGE, get=slow)
         assert await downloaded(await connect(registry, timeouts=timeouts), digest) == LARGE
