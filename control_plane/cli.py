@@ -10,6 +10,7 @@ from shared.build import Build
 from shared.core_dumps import forbid_core_dumps
 from shared.hangup import ignore_hangups_of_serve
 from shared.lazy_commands import LazyGroup
+from shared.lost_output import telling_lost_output
 
 _COMMANDS: Final = (
     "keys",
@@ -55,4 +56,5 @@ def main() -> None:
         sys.stdin = io.TextIOWrapper(io.BytesIO())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks some letters
-    cli.main(prog_name="control-plane")
+    with telling_lost_output():
+        cli.main(prog_name="control-plane")
