@@ -6,8 +6,8 @@ It does not ask the API: an auditor should not have to trust the process that is
 
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import IO, Any, Final
 
@@ -19,6 +19,7 @@ from control_plane.audit.last_export import note_export
 from control_plane.audit.log_reading import (
     MAX_REPORTED_FAULTS,
     OTHER_COLUMNS,
+    AuditLine,
     ChainReport,
     verify_log,
     walk,
@@ -48,7 +49,7 @@ from control_plane.commands.watching import newer_items, until_interrupted, watc
 from control_plane.database.database import Database
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
 from control_plane.proof.audit_chain import AuditChain
-from control_plane.proof.audit_filter import AuditFilter
+from control_plane.proof.audit_filter import EVERY_ENTRY, AuditFilter
 from control_plane.proof.belief import HighestGenerations
 from control_plane.proof.signer import Signer, Verifier
 from control_plane.reading.times import parse_time
@@ -146,8 +147,8 @@ async def export() -> None:
     """
     unbelieved, sequence = 0, 0
     async with _log() as (database, verifier):
-        async with database.connection() as connection:
-            async for line in walk(connection, verifier):
+        async with aclosing(_lines(database, verifier)) as lines:
+            async for line in lines:
                 sys.stdout.buffer.write(line.export())
                 unbelieved += line.entry is None
                 sequence = line.sequence
@@ -265,9 +266,9 @@ async def _newest(pages: AsyncIterator[Sequence[Json]], last: int) -> AsyncItera
 async def _pages(wanted: AuditFilter) -> AsyncIterator[Sequence[Json]]:
     """Yield the entries a few at a time, from the database if one is configured, else the API."""
     if settings(AuditListSettings).database_url is not None:
-        async with _log() as (database, verifier), database.connection() as connection:
+        async with _log() as (database, verifier):
             page = list[Json]()
-            async for line in walk(connection, verifier, wanted):
+            async for line in _lines(database, verifier, wanted):
                 page.append(line.view())
                 if len(page) == PRINTED_ENTRIES:
                     yield page
@@ -277,6 +278,15 @@ async def _pages(wanted: AuditFilter) -> AsyncIterator[Sequence[Json]]:
     async with ApiClient.open(settings(ClientSettings)) as api:
         async for asked in api.pages("audit", query=_query(wanted)):
             yield asked.items
+
+
+async def _lines(
+    database: Database, verifier: Verifier, wanted: AuditFilter = EVERY_ENTRY
+) -> AsyncGenerator[AuditLine, None]:
+    """Yield the wanted entries. A failure of whoever prints them is none of the database's."""
+    async with database.connection() as connection:
+        async for line in walk(connection, verifier, wanted):
+            yield line
 
 
 def _query(wanted: AuditFilter) -> dict[str, str]:

@@ -1,15 +1,18 @@
 """The log looked through, and an export held against the key and against the log of today."""
 
+import subprocess
 from pathlib import Path
 
 import orjson
 import pytest
 
 from control_plane.audit.log_reading import OTHER_COLUMNS
+from deploy.dev.product import PROGRAMS
 from tests.support.commands import Ran
 from tests.support.control_plane import ControlPlane, approved_connection, make_keys
 from tests.support.database import Database
 from tests.support.shell import ran, shell
+from tests.support.surroundings import of_a_child
 from tests.system.control_plane.test_openapi import require_documented
 
 
@@ -118,6 +121,22 @@ class Exported:
         if with_database:
             environment["CONTROL_PLANE_DATABASE_URL"] = self.plane.database_url
         return await ran(environment, "audit", "verify", str(self.file))
+
+
+def test_an_export_on_a_full_disk_does_not_blame_the_database(own_plane: ControlPlane) -> None:
+    """It fails at its first line, while it holds a connection."""
+    unbuffered = own_plane.shell_settings() | {"PYTHONUNBUFFERED": "1"}
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [PROGRAMS / "control-plane", "audit", "export"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+            env=of_a_child(unbuffered),
+        )
+    said = "the output cannot be written: no space left on device\n"
+    assert (ran.returncode, ran.stderr) == (1, said)
 
 
 async def test_an_export_is_verified(
