@@ -262,7 +262,7 @@ class _Environment:
     def _checked(self, variable: str, text: str, form: Form) -> _Given | None:
         if not text:
             self._note(variable, f"empty; leave it out, or give {form.expected}")
-        elif not _is_unicode(text):
+        elif not is_unicode(text):
             self._note(variable, "expected UTF-8 text")
         else:
             return _Given(variable, text, form)
@@ -311,9 +311,10 @@ def _without_line_break(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Tell whether an argument or a variable was UTF-8: other bytes in them become surrogates."""
     try:
         text.encode()
-    except UnicodeEncodeError:  # bytes of the environment that are no UTF-8 become surrogates
+    except UnicodeEncodeError:
         return False
     return True

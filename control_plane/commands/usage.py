@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from shared.command_examples import ExemplaryCommand
+from shared.environment import is_unicode
 
 
 class Command(ExemplaryCommand):
@@ -14,9 +15,13 @@ class Command(ExemplaryCommand):
         """Parse the arguments; raise `click.UsageError` with every wrong one."""
         given = [*args]
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except click.BadParameter:  # missing options as well
             problems = [*self._problems(ctx, given)]
+        else:
+            problems = [*_no_text(self.get_params(ctx), ctx)]
+            if not problems:
+                return rest
         raise click.UsageError("\n".join(problems), ctx)
 
     def _problems(self, ctx: click.Context, given: list[str]) -> Iterator[str]:
@@ -29,6 +34,16 @@ class Command(ExemplaryCommand):
                 yield error.format_message()
         if rest:
             yield f"Got unexpected extra arguments ({' '.join(map(str, rest))})"
+
+
+def _no_text(parameters: Iterable[click.Parameter], ctx: click.Context) -> Iterator[str]:
+    """Yield a problem of each text that is not UTF-8: no JSON and no database holds such a one."""
+    for parameter in parameters:
+        value = ctx.params.get(parameter.name or "")
+        texts = value if isinstance(value, tuple) else (value,)
+        is_path = isinstance(parameter.type, click.Path)
+        if not is_path and any(isinstance(each, str) and not is_unicode(each) for each in texts):
+            yield click.BadParameter("expected UTF-8 text", ctx, parameter).format_message()
 
 
 class Group(click.Group):
