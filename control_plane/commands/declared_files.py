@@ -72,7 +72,10 @@ class _Reader:
             content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
             return layer_of("standard input", read_source(STDIN, content))
         place = Path(path)
-        files = _files_of(place) if place.is_dir() else [place]
+        try:
+            files = _files_of(place) if place.is_dir() else [place]
+        except OSError as error:
+            raise click.UsageError(f"{place}: {why_unreadable(error)}") from None
         return layer_of(path, [part for file in files for part in self._documents(file)])
 
     def _documents(self, file: Path) -> list[SourceDocument]:

@@ -88,28 +88,34 @@ def keys(folder: Path, only: str | None, *, form: OutputForm | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail(f"the folder {folder} cannot be made: {error.strerror}")
-    present = [name for name in files if (folder / name).exists()]
+    present = [name for name in files if os.path.lexists(folder / name)]
     if present:
-        fail(f"nothing was written, for there is already: {', '.join(present)}")
-    for name, (pem, mode) in files.items():
-        _write_new(folder / name, pem, mode)
-        if form is None:
-            click.echo(folder / name)
+        fail(f"nothing was written, because there is already: {', '.join(present)}")
+    _write_all({folder / name: file for name, file in files.items()})
     if form:
         print_value([str(folder / name) for name in files], form)
+    else:
+        for name in files:
+            click.echo(folder / name)
     for each in made:
         if each.words:
             say(each.words)
 
 
-def _write_new(path: Path, content: bytes, mode: int) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    except FileExistsError:
-        fail(f"{path.name} has just been made by somebody else; it was not overwritten")
-    except OSError as error:
-        fail(f"{path} cannot be written: {error.strerror}")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _write_all(files: Mapping[Path, tuple[bytes, int]]) -> None:
+    """Write all files, or fail and leave none: half of a pair is of no use, and in the way."""
+    written = list[Path]()
+    for path, (content, mode) in files.items():
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            written.append(path)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            for each in written:
+                each.unlink(missing_ok=True)
+            if isinstance(error, FileExistsError):
+                fail(f"{path.name} has just been made by somebody else; nothing was written")
+            fail(f"{path} cannot be written, and nothing was: {error.strerror}")
