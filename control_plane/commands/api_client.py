@@ -15,6 +15,7 @@ import orjson
 from attrs import frozen
 from yarl import URL
 
+from control_plane.commands.api_problem import is_problem, problem_words
 from control_plane.commands.api_trouble import not_the_api, why_no_answer
 from control_plane.commands.kept_login import kept_token
 from control_plane.commands.next_step import next_step
@@ -36,47 +37,6 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 Json = dict[str, Any]
 
-# The option for a field, if it is not the field's own name.
-_OPTIONS: Final = {
-    "host": "HOST",
-    "repository_prefix": "--prefix",
-    "username": "--username",
-    "token": "--token-stdin",
-    "service_account_key": "--service-account-key-file",
-    "repositories": "--repository",
-    "repository": "--try-repository",
-    "fleets": "--fleet",
-    "allowed_networks": "--allow-network",
-    "auth_realms": "--auth-realm",
-    "expires_at": "--expires-at, --expires, --keep-expiry or --no-expiry",
-    "device": "DEVICE",
-    "serial": "--serial",
-    "issuer": "--issuer",
-    "reason": "--reason",
-    "fingerprint": "--fingerprint",
-    "description": "--description",
-    "comment": "--comment",
-    "despite_send_back": "--despite-send-back",
-    "plain_http": "--plain-http",
-    "referrers": "--referrers",
-    "ca_certificate": "--ca-certificate",
-    "provider": "--provider",
-    "role_arn": "--role-arn",
-    "external_id": "--external-id",
-    "pull_through_cache": "--pull-through-cache",
-    "secret_label": "--secret-label",
-    "credential_expires_at": "--credential-expires-at",
-    "set_name": "--set-name",
-}
-
-
-# The options of lists, by the query's parameters.
-_LIST_OPTIONS: Final = {
-    "host": "--host",
-    "search": "--search",
-    "expires_before": "--expires-before",
-}
-
 
 class ApiRefusedError(ControlPlaneError):
     """The API answered with a problem; the message has every wrong field."""
@@ -90,7 +50,7 @@ class ApiRefusedError(ControlPlaneError):
         retry_after_seconds: int | None = None,
     ) -> None:
         """Hold the problem, and after how many seconds the same call may go through."""
-        said = [_words(status, problem), *([f"next: {advice}"] if advice else [])]
+        said = [problem_words(status, problem), *([f"next: {advice}"] if advice else [])]
         super().__init__("\n  ".join(said))
         self.status = status
         self.problem = problem
@@ -215,10 +175,10 @@ class ApiClient:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
             answer = None
-        is_problem = response.status >= HTTPStatus.MULTIPLE_CHOICES
-        if not isinstance(answer, dict) or (is_problem and "status" not in answer):
+        is_refused = response.status >= HTTPStatus.MULTIPLE_CHOICES
+        if not isinstance(answer, dict) or (is_refused and not is_problem(answer)):
             raise ApiUnreachableError(not_the_api(response.status, self._url))
-        if is_problem:
+        if is_refused:
             request_id = response.headers.get("X-Request-Id", "")
             seconds = _seconds(response.headers.get("Retry-After", ""))
             advice = next_step(
@@ -267,33 +227,6 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > MAX_ANSWER_BYTES:
             raise ApiUnreachableError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
     return bytes(body)
-
-
-def _words(status: int, problem: Json) -> str:
-    lines = [f"{status} {problem.get('title', '')}: {problem.get('detail', '')}"]
-    for error in problem.get("errors", []):
-        where = error.get("pointer") or error.get("parameter") or "the whole"
-        known = _OPTIONS if error.get("pointer") else _OPTIONS | _LIST_OPTIONS
-        option = known.get(where.strip("/").partition("/")[0])
-        named = f"{option} ({where})" if option else where
-        lines.append(f"  {named}: {error.get('detail', '')}")
-    conflict = problem.get("conflict")
-    if isinstance(conflict, dict):
-        lines.append(f"  in the way: {_conflict_words(conflict)}")
-    check = problem.get("check")
-    if isinstance(check, dict) and check.get("realm"):
-        lines.append(f"  the registry's realm: {check['realm']}")
-    if problem.get("request_id"):
-        lines.append(f"  request id: {problem['request_id']}")
-    return "\n".join(lines)
-
-
-def _conflict_words(conflict: Json) -> str:
-    if "host" in conflict:
-        place = "/".join(filter(None, (conflict["host"], conflict["repository_prefix"])))
-        return f"connection {conflict['id']}, {place}, {conflict['status']}"
-    device = conflict["device"] or f"serial:{conflict['serial']}"
-    return f"device revocation {conflict['id']}, {device}"
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -14,6 +14,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from control_plane.commands.api_client import ApiClient, ApiRefusedError, ApiUnreachableError, Json
+from control_plane.commands.api_problem import realm_words, title_of, wrong_fields
 from control_plane.declared.field_names import file_name_of
 from control_plane.declared.plan import Does, Plan, PlannedStep
 from control_plane.declared.present import present_connection
@@ -172,15 +173,12 @@ class Applying:
 
 def refusal_words(error: ApiRefusedError) -> str:
     """Return what the API refused, with the fields as files spell them."""
-    problem = error.problem
-    lines = [f"{error.status} {problem.get('title', '')}: {problem.get('detail', '')}"]
-    for each in problem.get("errors", []):
-        name, *inner = str(each.get("pointer", "")).strip("/").split("/")
+    lines = [title_of(error.status, error.problem)]
+    for wrong in wrong_fields(error.problem):
+        name, *inner = wrong.path
         where = "/".join([file_name_of(name), *inner]) or "the whole"
-        lines.append(f"  {where}: {each.get('detail', '')}")
-    check = problem.get("check")
-    if isinstance(check, dict) and check.get("realm"):
-        lines.append(f"  the registry's realm: {check['realm']}")
+        lines.append(f"  {where}: {wrong.detail}")
+    lines += realm_words(error.problem)
     if error.advice:
         lines.append(f"  next: {error.advice}")
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import orjson
 import pytest
 from aiohttp import web
 
@@ -161,3 +162,27 @@ async def test_a_page_of_another_service_is_no_list() -> None:
         await listed(f"http://127.0.0.1:{port}")
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        ({"kind": "Status", "status": "Failure", "code": 404}, "(404) is not the control plane"),
+        ({"status": 404, "title": "Not Found", "errors": None}, "404 Not Found"),
+        ({"status": 404, "title": "No", "errors": ["no such page", {"pointer": 5}]}, "404 No"),
+        ({"status": 404, "title": "No", "errors": {"a": 1}, "check": {"realm": 5}}, "404 No"),
+        ({"status": 404, "title": "No", "conflict": {"id": 1, "host": "a"}}, "404 No"),
+        ({"status": 404, "title": "No", "conflict": ["a"], "check": []}, "404 No"),
+    ],
+)
+async def test_a_problem_of_another_service_is_told_as_far_as_it_is_one(
+    answer: dict[str, object], words: str
+) -> None:
+    """A Kubernetes API, say, or a framework that has `errors` of its own: never a traceback."""
+    content = orjson.dumps(answer)
+    head = f"HTTP/1.1 404 Not Found\r\nContent-Length: {len(content)}\r\n\r\n"
+    async with listening(saying(head.encode() + content)) as port:
+        settings = {"CONTROL_PLANE_URL": f"http://127.0.0.1:{port}", "CONTROL_PLANE_TOKEN": TOKEN}
+        finished = await ran(settings, "devices", "list")
+    assert (finished.status, finished.output) == (1, "")
+    assert words in finished.words
