@@ -39,7 +39,14 @@ from shared.upstream.framing import (
 )
 from shared.upstream.head import END_OF_HEAD, framed_once
 from shared.upstream.kept_connections import KeptConnections
-from shared.upstream.large_reads import LARGE_BYTES, USUAL_BYTES, LargeReads, ReadMemory
+from shared.upstream.large_reads import (
+    FIRST_BYTES,
+    LARGE_BYTES,
+    SMALL_BYTES,
+    USUAL_BYTES,
+    LargeReads,
+    ReadMemory,
+)
 from shared.upstream.tls_records import TlsRecords
 
 _INTERIM: Final = frozenset(range(100, 200)) - {101}  # what follows a 101 is not HTTP any more
@@ -180,7 +187,7 @@ class BoundedConnection(ResponseHandler):
         else:
             self._expected, self._body = _expected_body(message, body), body
             super().feed_data(data, size)
-            self._begin_large(body)
+            self._begin_large()
 
     @override
     def pause_reading(self) -> None:
@@ -233,9 +240,15 @@ class BoundedConnection(ResponseHandler):
     @property
     def read_bytes(self) -> int:
         """How many bytes are read from the transport at once, if it can read so (`LargeReads`)."""
-        return LARGE_BYTES if self._is_large else USUAL_BYTES
+        body = self._body
+        if not self._is_large or body is None:
+            return USUAL_BYTES
+        if body.total_bytes < FIRST_BYTES:
+            return SMALL_BYTES
+        body.set_read_chunk_size(LARGE_BYTES // 4)  # more than twice as much is not waited behind
+        return LARGE_BYTES
 
-    def _begin_large(self, body: aiohttp.StreamReader) -> None:
+    def _begin_large(self) -> None:
         """Read a long body in large steps, unless enough others are, or it comes over TLS."""
         expected, transport = self._expected, self.transport
         is_long = _passes_by(expected) and expected.left >= LARGE_BYTES
@@ -244,7 +257,6 @@ class BoundedConnection(ResponseHandler):
         if self._is_large or not self._memory.take():
             return
         self._is_large = True
-        body.set_read_chunk_size(LARGE_BYTES // 4)  # more than twice as much is not waited behind
         if not self._may_be_large:
             self._may_be_large = True
             transport.set_protocol(LargeReads(self, self._memory))

@@ -5,6 +5,9 @@ as a large one, for the connection and whoever reads from it (docs/decisions/arr
 read waits in memory if its reader is slow, so only some connections read so at once, and those of
 a facade without a store do not: 50 devices that stopped held 2.4 MiB each, and hold 1.2.
 
+The first bytes of a body are read in small steps all the same, because a device waits for them: to
+read, copy and join a MiB takes as long as all else behind the registry's head.
+
 Whoever limits how many bytes a second are taken does without: what was read has been taken, and a
 kernel that sees much read at once receives the more ahead.
 
@@ -19,6 +22,10 @@ from typing_extensions import override
 
 LARGE_BYTES: Final = 1024 * 1024  # read at once; more makes nothing faster
 USUAL_BYTES: Final = 256 * 1024  # what uvloop reads by itself
+# Of a body's beginning, read in small steps: what a device is given first, and some behind it that
+# comes while that is on its way.
+FIRST_BYTES: Final = 512 * 1024
+SMALL_BYTES: Final = 128 * 1024  # each; as much as is given before it is written (`just_come`)
 MOST_LARGE: Final = 32  # connections that read so at once: of each, twice as much may wait
 
 

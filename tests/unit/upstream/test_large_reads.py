@@ -1,5 +1,6 @@
 """Long bodies that are read in large steps: the same bytes, and a bound on how many are."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,13 @@ from shared.oci import Digest, Kind
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient
 from shared.upstream.errors import BrokenBodyError
-from shared.upstream.large_reads import LARGE_BYTES, MOST_LARGE, USUAL_BYTES, ReadMemory
+from shared.upstream.large_reads import (
+    LARGE_BYTES,
+    MOST_LARGE,
+    SMALL_BYTES,
+    USUAL_BYTES,
+    ReadMemory,
+)
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import TransportResources, UpstreamTransport
 from tests.support.eventually import eventually
@@ -101,6 +108,22 @@ async def test_only_long_bodies_are_read_in_large_steps(
             assert memory.large == 0
     assert b"".join(chunks) == LONG
     assert max(map(len, chunks)) <= 2 * LARGE_BYTES
+
+
+async def test_the_beginning_of_a_long_body_does_not_wait_for_a_large_step(
+    registry: RegistrySimulator, authority: CertificateAuthority | None
+) -> None:
+    """A device waits for it."""
+    digest = registry.blob(LONG)
+    async with (
+        client_of(registry, authority, ReadMemory()) as client,
+        client.fetch(Kind.BLOB, APP, Digest.parse(digest)) as answer,
+    ):
+        for _ in range(1000):  # the registry sends meanwhile as much as is read of it
+            await asyncio.sleep(0)
+        chunks = [chunk async for chunk in answer.chunks()]
+    assert len(chunks[0]) <= USUAL_BYTES + 2 * SMALL_BYTES  # some of it came with the head
+    assert b"".join(chunks) == LONG
 
 
 async def test_no_more_connections_than_the_bound_read_so(
