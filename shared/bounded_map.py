@@ -67,10 +67,8 @@ class _Entries(Generic[_Key, _Value]):
     def least_used_of(self, owner: Hashable) -> _Key:
         return next(iter(self._owned[owner].keys))
 
-    def use(self, key: _Key, entry: _Entry[_Value]) -> None:
-        self.by_key.move_to_end(key)
-        if entry.owner is not None:
-            self._owned[entry.owner].keys.move_to_end(key)
+    def use_of_owner(self, key: _Key, owner: Hashable) -> None:
+        self._owned[owner].keys.move_to_end(key)
 
     def add(self, key: _Key, entry: _Entry[_Value]) -> None:
         """Take in an entry of a key that has none."""
@@ -128,9 +126,13 @@ class BoundedMap(Generic[_Key, _Value]):
         """Return the value of a key whose time is not over; this is a use of it."""
         entries = self._entries
         entry = None if entries is None else entries.by_key.get(key)
-        if entries is None or entry is None or entry.until <= self._clock():
+        if entries is None or entry is None:
             return None
-        entries.use(key, entry)
+        if entry.until != WITHOUT_END and entry.until <= self._clock():
+            return None
+        entries.by_key.move_to_end(key)
+        if entry.owner is not None:
+            entries.use_of_owner(key, entry.owner)
         return entry.value
 
     def set(

@@ -17,7 +17,7 @@ from attrs import define, field
 
 from facade.arrivals.arrival import POLL_SECONDS, ArrivalEndedError, StoreGaveUpError
 from facade.arrivals.claimed_room import ClaimedRoom
-from facade.content.hot_manifests import HotManifests
+from facade.content.hot_manifests import hot_manifests
 from facade.content.manifest import VerifiedManifest
 from facade.content.not_kept import count_not_kept
 from facade.content.source import PullInProgress
@@ -34,6 +34,7 @@ from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.values.authorized_pull import AuthorizedPull
 from facade.values.piece import Piece
+from shared.bounded_map import BoundedMap
 from shared.oci import Digest
 from shared.structured_log import get_logger
 
@@ -52,7 +53,7 @@ class StoredManifests:
     _streamed: StreamedContent
     _fetching: SingleFlight[Right, VerifiedManifest] = field(factory=SingleFlight, init=False)
     _reading: SingleFlight[Digest, bytes | None] = field(factory=SingleFlight, init=False)
-    _hot: HotManifests = field(factory=HotManifests, init=False)
+    _hot: BoundedMap[Digest, bytes] = field(factory=hot_manifests, init=False)
 
     async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
         """Return the stored manifest; if there is none, fetch, verify and keep it.
@@ -131,7 +132,7 @@ class StoredManifests:
         finally:
             blob.close()
         whole = bytes(content)
-        self._hot.keep(digest, whole)
+        self._hot.set(digest, whole)
         return whole
 
     async def _fetched(self, asked: PullInProgress) -> VerifiedManifest:
