@@ -121,16 +121,16 @@ class DeviceConnection(BaseProtocol):
             now, rules.max_age_seconds, rules.keep_alive_seconds
         )
         self._clock_timer: asyncio.TimerHandle | None = None
-        self._whole_transport: asyncio.Transport | None = None
+        self._whole_transport: DeviceTransport | None = None
 
     @property
     def is_aged(self) -> bool:
         """Whether it has been open for long enough."""
         return self._deadlines.is_aged(self._event_loop.time())
 
-    def certificate_problem(self) -> CertificateProblem | None:
+    def certificate_problem(self, now: datetime) -> CertificateProblem | None:
         """Return why the device's certificate is not accepted now, or None."""
-        return self._rules.live.refusal(self.device)
+        return self._rules.live.trust.refusal(self.device, now)
 
     @property
     def is_too_late(self) -> bool:
@@ -146,7 +146,7 @@ class DeviceConnection(BaseProtocol):
     def room_now(self) -> int:
         """Return how many bytes the kernel takes now, so that none of them waits here."""
         whole = self._whole_transport
-        return whole.room_now() if isinstance(whole, DeviceTransport) else 0
+        return 0 if whole is None else whole.room_now()
 
     async def drain(self) -> None:
         """Wait until more may be written; raise `ConnectionError` if the device has gone."""
@@ -193,14 +193,14 @@ class DeviceConnection(BaseProtocol):
 
         Raises `RefusedConnectionError`; the transport then cuts the connection.
         """
-        rules, whole = self._rules, cast(asyncio.Transport, transport)
+        rules, whole = self._rules, cast(DeviceTransport, transport)
         self._whole_transport = whole
         if address := whole.get_extra_info("peername"):
             self.peer = str(address[0])
         tls: SSL.Connection = whole.get_extra_info("tls")
         self.device = rules.known_devices.identify(tls)
         # There may be new files, and OpenSSL does not look at an anchor's times.
-        if (problem := self.certificate_problem()) is not None:
+        if (problem := self.certificate_problem(datetime.now(UTC))) is not None:
             raise RefusedConnectionError(ending_of_problem(problem))
         rules.live.admissions.note(self.device)
         if not rules.live.admit(self):
@@ -268,7 +268,8 @@ class DeviceConnection(BaseProtocol):
         if incoming is None:
             if self._stage is not Stage.AWAITING:
                 self._advance(Stage.AWAITING)
-                self._send_end()
+                if self._whole_transport is not None:
+                    self._whole_transport.end_answer()
             return
         if self._stage is not Stage.ANSWERING:
             self._advance(Stage.ANSWERING)
@@ -338,8 +339,8 @@ class DeviceConnection(BaseProtocol):
 
     def _is_answered_at_once(self, head: bytes) -> bool:
         """Answer a request, if that takes no waiting: neither for the answer nor for the device."""
-        transport, rules = self.transport, self._rules
-        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+        transport, rules = self._whole_transport, self._rules
+        if transport is None or not transport.sends_at_once:
             return False
         now = self._event_loop.time()
         if self._deadlines.is_aged(now) or rules.pulls.stage is not DrainStage.SERVING:
@@ -354,13 +355,8 @@ class DeviceConnection(BaseProtocol):
         rules.live.note_answer(self)
         self.awaited_since = now
         transport.write(answer)
-        self._send_end()
+        transport.end_answer()
         return True
-
-    def _send_end(self) -> None:
-        """Keep no end of an answer back: nothing follows until the device asks for more."""
-        if isinstance(self._whole_transport, DeviceTransport):
-            self._whole_transport.end_answer()
 
     def _go_on_with(self, answer: "BegunAnswer") -> None:
         """Give the rest of an answer in a task."""

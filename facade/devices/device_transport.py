@@ -163,6 +163,11 @@ class DeviceTransport(asyncio.Transport):
         """Return how many bytes the kernel has not taken yet."""
         return sum(map(len, self._unsent)) if self._unsent else 0
 
+    @property
+    def sends_at_once(self) -> bool:
+        """Whether what is written now is sent now: both sides may send, and nothing waits."""
+        return self._state is TransportState.OPEN and not self._unsent
+
     def room_now(self) -> int:
         """Return how many bytes the kernel would take now, so that none of them waits here."""
         if self._writing >= WritingState.FULL or self._is_closed:
@@ -261,7 +266,7 @@ class DeviceTransport(asyncio.Transport):
             self._end(_lost(error))
             return False
         self._given += len(data)
-        self._cork.note_write()
+        self._cork.quiet_turns = 0
         return True
 
     def _is_drained(self) -> bool:

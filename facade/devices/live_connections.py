@@ -12,7 +12,6 @@ from attrs import define, field
 
 from facade.answers.repeated_refusals import RefusalKind, RepeatedRefusals
 from facade.devices.admissions import Admissions
-from facade.devices.certificate_problem import CertificateProblem
 from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.presented_device import PresentedDevice
@@ -60,10 +59,6 @@ class LiveConnections:
     def is_full(self) -> bool:
         """Whether a new connection could only wait: the limit is reached and none is idle."""
         return len(self._all) >= self.limits.in_all and not self._idle
-
-    def refusal(self, device: PresentedDevice) -> CertificateProblem | None:
-        """Return why the device's certificate is not accepted now, or None."""
-        return self.trust.refusal(device, datetime.now(UTC))
 
     def may_tell(self, device: PresentedDevice, why: str) -> bool:
         """Count the end of a device's connection; tell whether it has a line of its own."""

@@ -6,6 +6,7 @@ the gate, the slots, the right to read, the pace. What is not at hand, and what 
 to `PullHandler`, which decides again and gives the answer.
 """
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -52,12 +53,12 @@ class AnswersAtOnce:
         known = self._requests.get(head)
         if known is None:
             return None
-        record = RequestRecord(known.method, connection.peer, known=known)
+        record, now = RequestRecord(known.method, connection.peer, known=known), datetime.now(UTC)
         try:
-            record.device = device = self._gate.identify_device(connection)
+            record.device = device = self._gate.identify_device(connection, now)
             if not self._slots.is_free(device.id):
                 return None
-            record.connection = approved = self._gate.authorize(known.pull, device)
+            record.connection = approved = self._gate.authorize(known.pull, device, now)
         except PullRefusedError:  # `PullHandler` asks the same gate again, and tells the device
             return None
         asked = AuthorizedPull(known.pull, approved)

@@ -1,10 +1,11 @@
 """Who asks, and may they? Only this decides, for each request, also if its answer is cached.
 
-Nothing here waits, so that answers from memory are decided on in the same way.
+Nothing here waits, so that answers from memory are decided on in the same way. `now` is the moment
+of the decision: whoever waits in between asks with another one.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from attrs import frozen
@@ -34,7 +35,7 @@ class Gate:
     _snapshot: Snapshot
     _staleness: Callable[[], str | None]  # why the snapshot may not be relied on; None: it may
 
-    def identify_device(self, connection: DeviceConnection) -> DeviceIdentity:
+    def identify_device(self, connection: DeviceConnection, now: datetime) -> DeviceIdentity:
         """Return who asks; raise `PullRefusedError` if nobody may with this certificate.
 
         It is a `DeviceRefusedError` if the device itself is refused.
@@ -45,7 +46,7 @@ class Gate:
             raise DeviceRefusedError(
                 errors.DEVICE_DENIED, presented.problem, DeviceRefusal.UNIDENTIFIED
             )
-        if (problem := connection.certificate_problem()) is not None:
+        if (problem := connection.certificate_problem(now)) is not None:
             raise DeviceRefusedError(errors.DEVICE_DENIED, problem, DeviceRefusal.CERTIFICATE)
         if self._snapshot.revoked.includes(device, presented.issuer):
             raise DeviceRefusedError(
@@ -59,7 +60,7 @@ class Gate:
             )
         return device
 
-    def authorize(self, pull: Pull, device: DeviceIdentity) -> ApprovedConnection:
+    def authorize(self, pull: Pull, device: DeviceIdentity, now: datetime) -> ApprovedConnection:
         """Return the connection that the pull goes through; raise `PullRefusedError`."""
         if stale := self._staleness():
             answer = errors.unavailable("the facade does not know what is approved")
@@ -68,7 +69,7 @@ class Gate:
         if candidates is None:
             answer = errors.unavailable("the facade does not know yet what is approved")
             raise PullRefusedError(answer, "many rows are not verified yet", RefusedBy.STALE)
-        decision = authorize_pull(pull, device, candidates, datetime.now(UTC))
+        decision = authorize_pull(pull, device, candidates, now)
         if isinstance(decision, DenialReason):
             raise PullRefusedError(errors.NAME_UNKNOWN, decision, _DENIED_BY[decision])
         return decision

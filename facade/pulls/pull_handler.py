@@ -1,6 +1,7 @@
 """The way of one pull, from the raw request to the last byte, in the order of this file."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, cast
@@ -134,7 +135,7 @@ class PullHandler:
     def _identify(self, connection: DeviceConnection, record: RequestRecord) -> DeviceIdentity:
         """Return who asks. A device that is refused is noted for the log and the metrics."""
         try:
-            return self._gate.identify_device(connection)
+            return self._gate.identify_device(connection, datetime.now(UTC))
         except DeviceRefusedError as refused:
             record.refused = RefusedDevice(connection.device, refused.code)
             raise
@@ -142,7 +143,8 @@ class PullHandler:
     async def _pull(
         self, request: web.BaseRequest, record: RequestRecord, pull: Pull, device: DeviceIdentity
     ) -> web.StreamResponse:
-        record.connection = connection = self._gate.authorize(pull, device)
+        connection = self._gate.authorize(pull, device, datetime.now(UTC))
+        record.connection = connection
         device_connection = _connection_of(request)
         device_connection.begin_pull()
         payer = self._payers.payer(device.id, connection.access_key)

@@ -6,6 +6,7 @@ cost. No digest proves such a list, so the answer has none, and nobody may keep 
 """
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Final, cast
 
 from aiohttp import web
@@ -82,7 +83,7 @@ class ReferrersAnswers:
     ) -> ApprovedConnection:
         """Return the connection of the manifest; where it lists nothing, there is no such route."""
         record.listing = Listing.REFERRERS
-        connection = self._gate.authorize(asked.subject, device)
+        connection = self._gate.authorize(asked.subject, device, datetime.now(UTC))
         if not connection.document.referrers:
             record.listing = None
             raise PullRefusedError(errors.UNSUPPORTED_ROUTE, Refusal.ROUTE.value, RefusedBy.REQUEST)

@@ -20,6 +20,8 @@ from facade.metrics.device_metrics import DeviceMetrics
 from facade.pulls.gate import Gate
 from facade.values.authority import Authority
 from facade.values.device_identity import DeviceIdentity, IdentityRule
+from facade.values.pull_path import Pull
+from shared.approved_connection import ApprovedConnection
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.keys import key_id
 from shared.statement import ConnectionApproval, Statement
@@ -65,6 +67,14 @@ class Door:
         approval = self.writer.approval(HOST, **scope)
         self.say(approval)
         return approval
+
+    def identify(self, connection: DeviceConnection) -> DeviceIdentity:
+        """Ask the gate who asks, now."""
+        return self.gate.identify_device(connection, dt.datetime.now(dt.UTC))
+
+    def authorize(self, pull: Pull, device: DeviceIdentity) -> ApprovedConnection:
+        """Ask the gate for the connection of a pull, now."""
+        return self.gate.authorize(pull, device, dt.datetime.now(dt.UTC))
 
     def connection(
         self,

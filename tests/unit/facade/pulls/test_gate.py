@@ -29,7 +29,7 @@ SERIAL = "abc"
 async def test_a_device_is_known_by_its_certificate() -> None:
     """And nothing else is asked of it."""
     connection = Door().connection()
-    device = Door().gate.identify_device(connection)
+    device = Door().identify(connection)
     assert device is connection.device.identity
 
 
@@ -37,7 +37,7 @@ async def test_a_certificate_that_names_nobody_is_denied() -> None:
     """In the certificate's words to the log, in ours to the device."""
     door = Door()
     with pytest.raises(errors.PullRefusedError, match="no URI") as refused:
-        door.gate.identify_device(door.connection(problem="no URI"))
+        door.identify(door.connection(problem="no URI"))
     assert refused.value.answer is errors.DEVICE_DENIED
 
 
@@ -51,7 +51,7 @@ async def test_whoever_gets_nothing_at_all_is_refused_by_a_code() -> None:
         (door.connection("press-8"), errors.DeviceRefusal.REVOKED),
     ):
         with pytest.raises(errors.DeviceRefusedError) as refused:
-            door.gate.identify_device(connection)
+            door.identify(connection)
         assert refused.value.code is code
 
 
@@ -60,7 +60,7 @@ async def test_a_certificate_that_has_expired_is_denied(lasts: float) -> None:
     """Also on a connection whose handshake it was good for."""
     door = Door()
     with pytest.raises(errors.PullRefusedError, match="expired") as refused:
-        door.gate.identify_device(door.connection(lasts=lasts))
+        door.identify(door.connection(lasts=lasts))
     assert refused.value.answer is errors.DEVICE_DENIED
 
 
@@ -70,10 +70,10 @@ async def test_while_the_facade_drains_whoever_is_in_is_served() -> None:
     connection = door.connection()
     for stage in (DrainStage.LEAVING, DrainStage.FINISHING):
         door.pulls.stage = stage
-        assert door.gate.identify_device(connection) is connection.device.identity
+        assert door.identify(connection) is connection.device.identity
     door.pulls.stage = DrainStage.OVER
     with pytest.raises(errors.PullRefusedError, match="has stopped") as refused:
-        door.gate.identify_device(connection)
+        door.identify(connection)
     assert refused.value.answer is errors.SHUTTING_DOWN
     assert (refused.value.answer.status, refused.value.answer.closes) == (503, True)
 
@@ -82,12 +82,12 @@ async def test_new_trust_holds_for_an_open_connection() -> None:
     """A CRL that was read a moment ago, say."""
     door = Door()
     connection = door.connection()
-    door.gate.identify_device(connection)
+    door.identify(connection)
     lists = RevocationList.parse_all(CA.crl([0xABC]))
     door.live.adopt(DeviceTrust.build([CA.certificate], lists))
     with pytest.raises(errors.PullRefusedError, match="CRL"):
-        door.gate.identify_device(connection)
-    door.gate.identify_device(door.connection(serial=0xABD))
+        door.identify(connection)
+    door.identify(door.connection(serial=0xABD))
 
 
 @pytest.mark.parametrize(
@@ -107,20 +107,20 @@ async def test_a_revoked_device_is_denied_until_that_is_lifted(
     revoked = DeviceRevocation(uuid4(), "bob", now, generation=1, **about)
     door.say(revoked)
     with pytest.raises(errors.PullRefusedError) as refused:
-        door.gate.identify_device(connection)
+        door.identify(connection)
     assert refused.value.answer is errors.DEVICE_REVOKED
-    door.gate.identify_device(door.connection("press-8", serial=0xABD))
+    door.identify(door.connection("press-8", serial=0xABD))
     door.say(DeviceLifting(revoked.revocation_id, "bob", now, generation=2, **about))
-    door.gate.identify_device(connection)
+    door.identify(connection)
 
 
 async def test_what_is_approved_is_what_the_newest_statement_says() -> None:
     """Between two requests of one connection, everything may have changed."""
     door = Door()
-    device = door.gate.identify_device(door.connection())
+    device = door.identify(door.connection())
     require_unknown(door)
     approval = door.approve()
-    assert door.gate.authorize(PULL, device).id == approval.connection_id
+    assert door.authorize(PULL, device).id == approval.connection_id
     door.say(door.writer.revocation(approval.connection_id))
     require_unknown(door)
 
@@ -144,19 +144,19 @@ async def test_a_pull_out_of_scope_is_told_what_an_unknown_one_is(scope: dict[st
 async def test_without_knowing_what_is_approved_nothing_is() -> None:
     """A snapshot that is too old refuses the approved and the unknown alike, with a later try."""
     door = Door(stale="too old")
-    device = door.gate.identify_device(door.connection())
+    device = door.identify(door.connection())
     door.approve()
     with pytest.raises(errors.PullRefusedError, match="too old") as refused:
-        door.gate.authorize(PULL, device)
+        door.authorize(PULL, device)
     assert refused.value.answer.status == 503
     assert "Retry-After" in refused.value.answer.headers
     door.stale = None
-    door.gate.authorize(PULL, device)
+    door.authorize(PULL, device)
 
 
 def require_unknown(door: Door) -> None:
     """Fail unless the pull is answered as one that nobody connected."""
-    device = door.gate.identify_device(door.connection())
+    device = door.identify(door.connection())
     with pytest.raises(errors.PullRefusedError) as refused:
-        door.gate.authorize(PULL, device)
+        door.authorize(PULL, device)
     assert refused.value.answer is errors.NAME_UNKNOWN
