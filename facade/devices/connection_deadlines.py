@@ -1,7 +1,7 @@
 """When a connection ends by the clock: no request comes in time, it is idle for too long, or old.
 
-Pure. All moments are the loop's seconds. When a certificate ends is read on another clock, by the
-connection itself.
+Pure. All moments are the loop's seconds. When a certificate ends is read on another clock
+(`connection_clock.py`).
 """
 
 import math
@@ -24,6 +24,7 @@ class Due(Enum):
 
     CUT = auto()  # no head came in time
     CLOSE = auto()  # it was idle for too long, or is old
+    EXPIRED = auto()  # the device's certificate has ended: it is cut, whatever is under way
 
 
 @define(eq=False)

@@ -1,4 +1,4 @@
-"""How far a device's connection is.
+"""How far a device's connection is. A request that is answered at once leaves it where it is.
 
                a request has come
 AWAITING ───────────────────────────────► ANSWERING ──┐

@@ -10,8 +10,8 @@
   closed, and old ones after an answer.
 - A request that stands alone is shown to `AnswerAtOnce` first. What that answers is not parsed.
 
-`connection_stage` draws how far a connection comes, `connection_deadlines` says when its time is
-over, `parsed_answer` gives what aiohttp answers.
+`connection_stage` draws how far a connection comes, `connection_clock` tells when its time is over,
+`parsed_answer` gives what aiohttp answers.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from facade.answers.answer_headers import error_response, new_request_id
 from facade.answers.distribution_errors import BAD_REQUEST
 from facade.devices.aborted_pull import PullAbortedError, abort
 from facade.devices.certificate_problem import CertificateProblem
+from facade.devices.connection_clock import ConnectionClock
 from facade.devices.connection_deadlines import ConnectionDeadlines, Due
 from facade.devices.connection_stage import Stage
 from facade.devices.device_transport import DeviceTransport
@@ -72,7 +73,7 @@ class DeviceConnection(BaseProtocol):
     """The protocol of one accepted connection."""
 
     __slots__ = (
-        "_clock_timer",
+        "_clock",
         "_deadlines",
         "_event_loop",
         "_head_bytes",
@@ -120,7 +121,7 @@ class DeviceConnection(BaseProtocol):
         self._deadlines = ConnectionDeadlines.begin(
             now, rules.max_age_seconds, rules.keep_alive_seconds
         )
-        self._clock_timer: asyncio.TimerHandle | None = None
+        self._clock: ConnectionClock | None = None  # from the handshake on
         self._whole_transport: DeviceTransport | None = None
 
     @property
@@ -209,13 +210,17 @@ class DeviceConnection(BaseProtocol):
         rules.pulls.add(self)
         rules.connections.add(self)
         self.transport = whole
-        self._look_at_clock()
+        self._clock = ConnectionClock(
+            self._deadlines, self.device.not_after, self._awaits, self._on_due
+        )
+        self._clock.look()
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
         """End what is answered, and forget the rest."""
-        if self._clock_timer is not None:
-            self._clock_timer.cancel()
+        if self._clock is not None:
+            self._clock.stop()
+            self._clock = None  # the two would hold each other
         self._rules.live.release(self)
         self._rules.pulls.remove(self)
         self._advance(Stage.ENDED)
@@ -377,8 +382,9 @@ class DeviceConnection(BaseProtocol):
         cast("asyncio.Task[None]", self._task).add_done_callback(lambda _: answer.close())
 
     def _await_rest_of_head(self, more: int) -> None:
-        if self._deadlines.note_beginning(self._event_loop.time()):
-            self._look_again()
+        is_first = self._deadlines.note_beginning(self._event_loop.time())
+        if is_first and self._clock is not None:
+            self._clock.look()  # it has to be whole earlier than something was due
         self._head_bytes += more
         if self._head_bytes > MAX_HEAD_BYTES and self._cut("a head without an end"):
             _log.info("a head without an end", device=self.device.id, peer=self.peer)
@@ -388,33 +394,20 @@ class DeviceConnection(BaseProtocol):
         abort(self.transport)
         return self._rules.live.may_tell(self.device, why)
 
-    def _look_at_clock(self) -> None:
-        """Cut the connection if the certificate has expired, or a head does not come in time.
+    def _awaits(self) -> bool:
+        return self._stage is Stage.AWAITING
 
-        Close it if it was idle, or is old.
-        """
-        left = (self.device.not_after - datetime.now(UTC)).total_seconds()
-        if left <= 0:
-            reason = "the certificate has expired"
-            _log.info("connection cut", device=self.device.id, peer=self.peer, reason=reason)
-            self.cut()
-            return
-        now, awaits = self._event_loop.time(), self._stage is Stage.AWAITING
-        match self._deadlines.due(now, awaits=awaits):
+    def _on_due(self, due: Due) -> None:
+        match due:
+            case Due.EXPIRED:
+                reason = "the certificate has expired"
+                _log.info("connection cut", device=self.device.id, peer=self.peer, reason=reason)
+                self.cut()
             case Due.CUT:
                 if self._cut("no request in time"):
                     _log.info("no request in time", device=self.device.id, peer=self.peer)
             case Due.CLOSE:
                 self._close()
-            case None:
-                delay = min(left, self._deadlines.next_look(now, awaits=awaits))
-                self._clock_timer = self._event_loop.call_later(delay, self._look_at_clock)
-
-    def _look_again(self) -> None:
-        """Look now, because something ends earlier than it was expected to."""
-        if self._clock_timer is not None:
-            self._clock_timer.cancel()
-        self._look_at_clock()
 
 
 class BegunAnswer(Protocol):
