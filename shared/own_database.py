@@ -1,6 +1,10 @@
 """SQLite in a configured folder that belongs to one process: what it must know after a restart.
 
 A kill at any moment leaves the file before or after a transaction. Blocking: callers use a thread.
+
+Such a thread cannot be cancelled, and Python's `sqlite3` ends the process (SIGSEGV) if a connection
+is closed in the middle of another thread's query. So whoever closes one holds the lock that each
+query holds.
 """
 
 import sqlite3

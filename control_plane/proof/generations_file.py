@@ -43,7 +43,8 @@ class GenerationsFile:
     """An open file; one process holds it."""
 
     _database: sqlite3.Connection
-    _writing: Lock = field(factory=Lock)  # at the end, the last write may come during another one
+    # At the end, the last write may come during another one, and it is closed then.
+    _using: Lock = field(factory=Lock)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -53,14 +54,15 @@ class GenerationsFile:
 
     def close(self) -> None:
         """Close the file and let go of its lock."""
-        self._database.close()
+        with self._using:
+            self._database.close()
 
     def read(self, highest: int = MAX_GENERATION) -> dict[str, int]:
         """Return the generation of each subject; those above `highest` are left out.
 
         Raises `GenerationsFileError`.
         """
-        with _explained():
+        with self._using, _explained():
             rows = self._database.execute(
                 "SELECT subject, generation FROM generations"
                 " WHERE subject <> ? AND generation <= ?",
@@ -73,7 +75,7 @@ class GenerationsFile:
 
     def read_chain(self) -> SeenChain:
         """Return where the log ended, or raise `GenerationsFileError`."""
-        with _explained():
+        with self._using, _explained():
             end = self._database.execute("SELECT sequence, hash FROM log_end").fetchone()
             before = self._database.execute(
                 "SELECT generation, '' FROM generations WHERE subject = ?", (LOG_ALONE,)
@@ -85,7 +87,7 @@ class GenerationsFile:
 
     def put(self, generations: Mapping[str, int], chain: SeenChain) -> None:
         """Write these generations, and where the log ends now, or raise `GenerationsFileError`."""
-        with self._writing, _explained(), self._database:  # commits, or rolls back
+        with self._using, _explained(), self._database:  # commits, or rolls back
             self._database.execute("BEGIN")
             self._database.executemany(
                 "INSERT INTO generations VALUES (?, ?) ON CONFLICT (subject)"

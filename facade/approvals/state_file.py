@@ -5,11 +5,12 @@ One change writes one row: see `own_database`. Blocking: callers use a thread.
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Final, Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from facade.approvals.remembered_statements import RememberedStatement
 from facade.approvals.statement_rows import (
@@ -24,6 +25,7 @@ from shared.own_database import is_in_use, open_own_database
 from shared.statement import StoredStatement
 
 STATE_FILE_NAME: Final = "statements.sqlite3"
+ROWS_AT_ONCE: Final = 64  # that are read while the file is not closed
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS statements (
@@ -66,6 +68,8 @@ class StateFile:
     """An open state file; one process holds it."""
 
     _database: sqlite3.Connection
+    # At the end it is closed beside a save that nobody waits for any more.
+    _using: Lock = field(factory=Lock, init=False, eq=False, repr=False)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -75,14 +79,15 @@ class StateFile:
 
     def close(self) -> None:
         """Close the file and let go of its lock."""
-        self._database.close()
+        with self._using:
+            self._database.close()
 
     def last_read_milliseconds(self) -> int | None:
         """Return when the database was last read whole, in Unix milliseconds.
 
         Raises `StateFileError`.
         """
-        with _explained():
+        with self._using, _explained():
             found = self._database.execute("SELECT at_milliseconds FROM last_read").fetchone()
         return int(found[0]) if found else None
 
@@ -92,18 +97,24 @@ class StateFile:
             "SELECT subject, type, key_id, payload, signature, generation, withdrawn"
             " FROM statements"
         )
-        with _explained(), closing(self._database.execute(query)) as cursor:
+        with self._using, _explained():
+            cursor = self._database.execute(query)
             if self._database.execute(_OTHER_FORM).fetchone() is not None:
                 raise StateFileError(
                     f"FACADE_STATE_DIR: {STATE_FILE_NAME} holds rows of another form"
                 )
-            for subject, kind, key_id, payload, signature, generation, withdrawn in cursor:
+        while True:
+            with self._using, _explained():
+                found = cursor.fetchmany(ROWS_AT_ONCE)
+            if not found:
+                return
+            for subject, kind, key_id, payload, signature, generation, withdrawn in found:
                 stored = StoredStatement(kind, key_id, payload, signature)
                 yield StateRow(StatementRow(subject, stored), generation, bool(withdrawn))
 
     def save(self, changed: Iterable[tuple[str, RememberedStatement]], read_at: int | None) -> None:
         """Write what changed, and when the database was read, in one transaction."""
-        with self._database:
+        with self._using, self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany(
                 "INSERT OR REPLACE INTO statements VALUES (?, ?, ?, ?, ?, ?, ?)",

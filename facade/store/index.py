@@ -48,8 +48,10 @@ class Index:
         return cls(IndexFile.open(path, aside), metrics)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file, once nobody is in the middle of a query (`own_database`)."""
+        with self._reading, self._writing:
+            self._file.close()
+            self._has_failed = True  # whoever comes later is not told of
 
     @property
     def changes_query(self) -> str:

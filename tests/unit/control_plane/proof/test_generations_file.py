@@ -1,13 +1,16 @@
 """What a control plane keeps over its restarts."""
 
 import sqlite3
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from attrs import frozen
 
 from control_plane.proof.audit_chain import SeenChain
 from control_plane.proof.generations_file import FILE_NAME, GenerationsFile, GenerationsFileError
 from control_plane.proof.signed_log import Place
+from tests.support.closed_meanwhile import closed_meanwhile
 
 SEEN = SeenChain(Place(3, "aa"), frozenset({"bb"}))
 
@@ -59,6 +62,35 @@ def test_a_failed_write_leaves_the_file_usable(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / FILE_NAME) as database:
         assert database.execute("SELECT count(*) FROM generations").fetchone() == (1,)
     database.close()
+
+
+@frozen
+class _Written(Mapping[str, int]):
+    """One generation, which is written after something else has happened."""
+
+    _first: Callable[[], None]
+
+    def __getitem__(self, subject: str) -> int:
+        return {"connection/a": 3}[subject]
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        self._first()
+        return iter(["connection/a"])
+
+
+def test_it_is_not_closed_in_the_middle_of_a_write(tmp_path: Path) -> None:
+    """At the end nobody waits for the last one; SQLite under its feet would end the process."""
+    file = GenerationsFile.open(tmp_path)
+    with closed_meanwhile() as begin:
+
+        def close() -> None:
+            assert not begin(file.close).done()
+
+        file.put(_Written(close), SEEN)
+    assert reopened(tmp_path) == {"connection/a": 3}
 
 
 def test_where_the_log_ended_is_there_after_a_restart(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from facade.approvals.remembered_statements import RememberedStatement
 from facade.approvals.state_file import STATE_FILE_NAME, StateFile, StateFileError, StateRow
 from facade.approvals.verified_row import StatementRow
 from shared.statement import StoredStatement
+from tests.support.closed_meanwhile import closed_meanwhile
 
 SUBJECT = "connection/00000000-0000-0000-0000-000000000001"
 KILLS = 8
@@ -135,6 +137,21 @@ def test_a_save_that_fails_changes_nothing(tmp_path: Path) -> None:
     state.save([(SUBJECT, remembered(3))], 3)
     assert [row.generation for row in state.rows()] == [3]
     state.close()
+
+
+def test_it_is_not_closed_in_the_middle_of_a_save(tmp_path: Path) -> None:
+    """At the end nobody waits for the last save; SQLite under its feet would end the process."""
+    state = StateFile.open(tmp_path)
+    with closed_meanwhile() as begin:
+
+        def changed() -> Iterator[tuple[str, RememberedStatement]]:
+            assert not begin(state.close).done()
+            yield SUBJECT, remembered(1)
+
+        state.save(changed(), 7)
+    again = StateFile.open(tmp_path)
+    assert ([row.generation for row in again.rows()], again.last_read_milliseconds()) == ([1], 7)
+    again.close()
 
 
 def test_a_kill_at_any_moment_loses_nothing_that_was_saved(tmp_path: Path) -> None:

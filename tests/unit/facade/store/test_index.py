@@ -3,17 +3,18 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from facade.rights.right import FlightKey, Right
-from facade.store.index import IndexFailedError
+from facade.store.index import Index, IndexFailedError
 from facade.store.index_file import PAGE_CACHE_BYTES, IndexFile, IndexInUseError
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
+from tests.support.closed_meanwhile import closed_meanwhile
 from tests.support.opened_index import OpenedIndex
 
 APP, OTHER = RepositoryName.parse("team/app"), RepositoryName.parse("team/other")
@@ -161,3 +162,23 @@ def unwritable(folder: Path) -> Iterator[None]:
         yield
         for table, change in product(tables, ("INSERT", "UPDATE", "DELETE")):
             database.execute(f"DROP TRIGGER {change}_{table}")
+
+
+@pytest.mark.parametrize("use", [Index.reading, Index.transaction])
+def test_it_is_not_closed_in_the_middle_of_what_a_thread_does_with_it(
+    tmp_path: Path, use: Callable[[Index], AbstractContextManager[sqlite3.Connection]]
+) -> None:
+    """Nobody can cancel a thread, and SQLite under its feet would end the process."""
+    index = OpenedIndex.open(tmp_path).index
+    with closed_meanwhile() as begin, use(index) as database:
+        assert not begin(index.close).done()
+        assert database.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_whoever_comes_after_the_end_finds_nothing(tmp_path: Path) -> None:
+    """A thread that was about to look is not told of as a failure of the disk."""
+    opened = OpenedIndex.open(tmp_path)
+    opened.rights.prove(Right(KEY, APP), OCI_MANIFEST)
+    opened.close()
+    opened.rights.look()
+    assert opened.rights.proven(Right(KEY, APP)) is None
