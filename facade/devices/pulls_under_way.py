@@ -61,8 +61,12 @@ class PullsUnderWay:
     """The pulls of all open connections. For one event loop."""
 
     _clock: Callable[[], float] = _loop_time
-    stage: DrainStage = DrainStage.SERVING
+    stage: DrainStage = field(default=DrainStage.SERVING, init=False)  # see `advance`
     _by_device: dict[str, set[PullingConnection]] = field(factory=dict, init=False)
+
+    def advance(self, stage: DrainStage) -> None:
+        """Go on to a later stage. There is no way back."""
+        self.stage = max(self.stage, stage)
 
     def add(self, connection: PullingConnection) -> None:
         """Know an open connection."""

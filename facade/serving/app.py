@@ -78,7 +78,7 @@ async def serve(
         content = await enter(
             open_content(settings, registries.upstreams, approvals, metrics.store, supervisor)
         )
-        servable.stores_some = content.stores_some
+        servable.count_on_store(content.stores_some)
         gate = Gate(snapshot, readiness.staleness)
         devices = await enter(
             open_pulls(settings, gate, registries, content, metrics, files.identification, live)

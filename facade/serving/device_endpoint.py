@@ -15,7 +15,7 @@ from facade.devices.reload import keep_reloading
 from facade.errors import StartError
 from facade.metrics.device_metrics import DeviceMetrics, WhichCertificate
 from facade.serving.config import FacadeSettings
-from facade.serving.health import Readiness
+from facade.serving.health import Door, Readiness
 from facade.serving.startup_files import StartupFiles
 from shared.listen_failure import why_not_listening
 from shared.service_manager import ServiceManager
@@ -72,12 +72,12 @@ async def serve_devices(
         ),
     )
     listener.start()
-    readiness.listening = True
+    readiness.door_is(Door.OPEN)
     _log.info("listening", listen=settings.listen)
     try:
         yield
     finally:
-        readiness.draining = True
+        readiness.door_is(Door.CLOSING)
         await _drain(listener, devices, settings)
         await end_tasks(task)
         _log.info("stopped")
@@ -92,9 +92,9 @@ async def _drain(listener: DeviceListener, devices: DeviceServer, settings: Faca
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + settings.drain_timeout
     _log.info("draining", count=len(devices.connections))
-    devices.pulls.stage = DrainStage.LEAVING
+    devices.pulls.advance(DrainStage.LEAVING)
     await asyncio.sleep(settings.drain_delay)
-    devices.pulls.stage = DrainStage.FINISHING
+    devices.pulls.advance(DrainStage.FINISHING)
     listener.close()
     handshakes_until = min(ends_at, loop.time() + NEXT_REQUEST_SECONDS)
     while (devices.pulls.has_any() and loop.time() < ends_at) or (
@@ -102,7 +102,7 @@ async def _drain(listener: DeviceListener, devices: DeviceServer, settings: Faca
     ):
         devices.pulls.finish_others()
         await asyncio.sleep(LOOK_SECONDS)
-    devices.pulls.stage = DrainStage.OVER
+    devices.pulls.advance(DrainStage.OVER)
     listener.stop()
     await devices.shut_down(max(LOOK_SECONDS, ends_at - loop.time()))
 

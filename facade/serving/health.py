@@ -1,6 +1,7 @@
 """The operations address: `/healthz`, `/readyz`, `/metrics`. Plain HTTP, never for devices."""
 
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum, auto
 from http import HTTPStatus
 from itertools import chain
 from math import inf
@@ -32,6 +33,14 @@ _TOLD_BY_THEMSELVES: Final = (
 _FROM_DATABASE: Final = (FacadePart.STATEMENTS, FacadePart.SEALING_KEY)
 
 
+class Door(Enum):
+    """What has become of the device address, in this order."""
+
+    NOT_OPEN_YET = auto()  # a restored snapshot is fresh before devices are let in
+    OPEN = auto()
+    CLOSING = auto()
+
+
 @define(eq=False)
 class Readiness:
     """Whether the facade can do its work, and what that depends on.
@@ -44,9 +53,12 @@ class Readiness:
     servable: Servable
     _of_devices: Callable[[], Iterable[Problem]]  # what is wrong at the door
     _supervisor: Supervisor
-    listening: bool = False  # a restored snapshot is fresh before devices are let in
-    draining: bool = False
+    _door: Door = field(default=Door.NOT_OPEN_YET, init=False)
     _told: ToldProblems = field(factory=ToldProblems, init=False)
+
+    def door_is(self, door: Door) -> None:
+        """Take in what has become of the device address."""
+        self._door = door
 
     def staleness(self) -> str | None:
         """Return why the snapshot may not be relied on, or None."""
@@ -64,11 +76,11 @@ class Readiness:
 
     def problem(self) -> str | None:
         """Return why the facade is not ready, and what else is wrong; None if it is ready."""
-        if self.draining:
+        if self._door is Door.CLOSING:
             return "shutting down"
         problems = list(self.problems())
         reasons = [each.words for each in problems if each.stops is Stops.ALL]
-        if not self.listening:
+        if self._door is Door.NOT_OPEN_YET:
             reasons.append("not listening for devices yet")
         if not reasons:
             return None

@@ -59,7 +59,11 @@ class Servable:
     _sealing_keys: Mapping[str, X25519PrivateKey]
     _openings: SecretOpenings
     _refused: RefusedCredentials = field(factory=RefusedCredentials)
-    stores_some: Callable[[], bool] = lambda: False  # whether anything is stored that may be read
+    _stores_some: Callable[[], bool] = lambda: False  # whether anything is stored that may be read
+
+    def count_on_store(self, stores_some: Callable[[], bool]) -> None:
+        """Believe from now on that what is stored can be served; the store is opened late."""
+        self._stores_some = stores_some
 
     @property
     def unverified(self) -> int:
@@ -111,7 +115,7 @@ class Servable:
     def _can_serve(self, census: Census) -> bool:
         """Tell whether a connection is served, at least with what is stored."""
         shut = census.unusable - census.still_open
-        return census.serving > shut or (census.serving > 0 and self.stores_some())
+        return census.serving > shut or (census.serving > 0 and self._stores_some())
 
     def _statements(self, census: Census, stops: Stops) -> Iterator[Problem]:
         rows, vanished = self._snapshot.refused_rows, self._snapshot.remembered.vanished_connections

@@ -286,7 +286,7 @@ async def test_every_connections_next_answer_is_its_last_once_the_facade_is_to_s
     scene = await serve()
     async with connected(scene, device_tls) as connection:
         assert (await asked(connection, KNOWN)).body == b"at once"
-        scene.devices.pulls.stage = DrainStage.LEAVING
+        scene.devices.pulls.advance(DrainStage.LEAVING)
         answer = await asked(connection, KNOWN)
         assert (answer.body, answer.header("Connection")) == (b"/known", "close")
         assert await connection.rest() == b""

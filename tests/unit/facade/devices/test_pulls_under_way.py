@@ -3,7 +3,7 @@
 import pytest
 from attrs import define, field
 
-from facade.devices.pulls_under_way import NEXT_REQUEST_SECONDS, PullsUnderWay
+from facade.devices.pulls_under_way import NEXT_REQUEST_SECONDS, DrainStage, PullsUnderWay
 from tests.support.clock import Clock
 
 SOON = NEXT_REQUEST_SECONDS / 2
@@ -109,3 +109,16 @@ def test_a_connection_that_was_never_let_in_is_forgotten_without_harm(pulls: Pul
     """Its end is told all the same."""
     pulls.under_way.remove(Connection("", pulls.clock))
     assert not pulls.under_way.has_any()
+
+
+def test_there_is_no_way_back() -> None:
+    """What has stopped begins nothing any more, whoever tells it of an earlier stage."""
+    under_way = PullsUnderWay()
+    for stage, then in (
+        (DrainStage.FINISHING, DrainStage.FINISHING),
+        (DrainStage.LEAVING, DrainStage.FINISHING),
+        (DrainStage.OVER, DrainStage.OVER),
+        (DrainStage.SERVING, DrainStage.OVER),
+    ):
+        under_way.advance(stage)
+        assert under_way.stage is then

@@ -69,9 +69,9 @@ async def test_while_the_facade_drains_whoever_is_in_is_served() -> None:
     door = Door()
     connection = door.connection()
     for stage in (DrainStage.LEAVING, DrainStage.FINISHING):
-        door.pulls.stage = stage
+        door.pulls.advance(stage)
         assert door.identify(connection) is connection.device.identity
-    door.pulls.stage = DrainStage.OVER
+    door.pulls.advance(DrainStage.OVER)
     with pytest.raises(errors.PullRefusedError, match="has stopped") as refused:
         door.identify(connection)
     assert refused.value.answer is errors.SHUTTING_DOWN
