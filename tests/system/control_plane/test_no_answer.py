@@ -172,7 +172,6 @@ async def test_a_page_of_another_service_is_no_list() -> None:
         ({"status": 404, "title": "No", "errors": ["no such page", {"pointer": 5}]}, "404 No"),
         ({"status": 404, "title": "No", "errors": {"a": 1}, "check": {"realm": 5}}, "404 No"),
         ({"status": 404, "title": "No", "conflict": {"id": 1, "host": "a"}}, "404 No"),
-        ({"status": 404, "title": "No", "conflict": ["a"], "check": []}, "404 No"),
     ],
 )
 async def test_a_problem_of_another_service_is_told_as_far_as_it_is_one(
