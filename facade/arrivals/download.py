@@ -7,59 +7,34 @@ The digest decides. If the answer does not name the blob's length, what the regi
 elsewhere is only a claim. If it names none anywhere, the blob ends where the digest says so.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Final
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from attrs import define, field, frozen
 
-from facade.arrivals.unknown_length import Beginning, BrokenBody, length_by_range, told_length
+from facade.arrivals.breaks import (
+    FIRST_RESUME_DELAY_SECONDS,
+    MIN_PART_BYTES,
+    MIN_PROGRESS_BYTES,
+    Breaks,
+    is_break,
+    says_nothing,
+)
+from facade.arrivals.given_blob import require_there
+from facade.arrivals.unknown_length import Beginning, BrokenBody, length_behind
 from facade.arrivals.validator import Validator
 from facade.arrivals.verified_pieces import PieceVerifier
-from facade.registries.failing_paths import CircuitOpenError
 from facade.registries.upstream import Upstream
 from facade.values.piece import MistoldLengthError, WrongBytesError
-from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName
-from shared.structured_log import get_logger
 from shared.upstream.answer import ContentRange
-from shared.upstream.asked_range import THE_FIRST_BYTE, AskedRange
+from shared.upstream.asked_range import AskedRange
 from shared.upstream.errors import (
     BrokenBodyError,
-    ConnectError,
-    NotNowError,
-    PolicyDeniedError,
     RangeRefusedError,
-    RateLimitedError,
-    ServerError,
     UnexpectedAnswerError,
     UpstreamError,
-    UpstreamTimeoutError,
 )
-
-MAX_RESUMES_WITHOUT_PROGRESS: Final = 5
-# An answer makes progress with so many bytes. With one byte of each, a download would never end.
-MIN_PROGRESS_BYTES: Final = 4 * 1024
-FIRST_RESUME_DELAY_SECONDS: Final = 0.1
-MAX_RESUME_DELAY_SECONDS: Final = 5.0
-# A registry may give less of a range than was asked for. If it gives less than this, it is asked
-# for the next part only after a pause, as after a break: it could give one byte each time.
-MIN_PART_BYTES: Final = 64 * 1024
-# Then the blob goes on without a length. A registry may hang at one question and answer others.
-TOLD_LENGTH_SECONDS: Final = 10.0
-
-_BREAKS: Final = (
-    BrokenBodyError,
-    CircuitOpenError,
-    ConnectError,
-    NotNowError,
-    RateLimitedError,
-    ServerError,
-    UpstreamTimeoutError,
-)
-ASKING_FOR_PATIENCE: Final = (CircuitOpenError, NotNowError, RateLimitedError, ServerError)
-_log = get_logger("facade.download")
 
 Settle = Callable[[], Awaitable[None]]
 
@@ -91,12 +66,11 @@ class Download:
     _repository: RepositoryName
     _stack: AsyncExitStack
     _body: _Body
-    _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
+    _breaks: Breaks
     _is_told: bool = False  # whether another answer than the one with the bytes told the length
     is_claim: bool = False  # whether the last answer's headers may be a blob's
     validator: Validator | None = None  # of its first answer
     _reached: int = 0  # what the verifier has taken, or was given and will take
-    _failures: int = field(default=0, init=False)  # in a row, without progress
     _answered_at: int = field(default=0, init=False)  # where the present answer begins
     _ended_at: int | None = field(default=None, init=False)  # where a body of unknown length ended
     _knows_ranges: bool = field(default=True, init=False)  # if not, it is asked for the whole again
@@ -136,7 +110,7 @@ class Download:
                 async for chunk in self._body.chunks:
                     self._reached += len(chunk)
                     if self._reached - self._answered_at >= MIN_PROGRESS_BYTES:
-                        self._failures = 0
+                        self._breaks.make_up()
                     if self.length is not None and self._reached > self.length:
                         raise self._wrong_length("more bytes than the announced length")
                     yield chunk
@@ -233,20 +207,9 @@ class Download:
 
     async def _may_resume(self, error: UpstreamError) -> bool:
         """Tell, after the pause before a retry, whether to try again."""
-        self._failures += 1
-        if self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
+        if not self._breaks.count():
             return False
-        _log.info(
-            "upstream broke, resuming",
-            repository=self._repository,
-            digest=self.verifier.digest,
-            bytes=self._reached,
-            attempt=self._failures,
-            reason=type(error).__name__,
-        )
-        ceiling = min(self._first_resume_delay * 2**self._failures, MAX_RESUME_DELAY_SECONDS)
-        asked = error.retry_after if isinstance(error, ASKING_FOR_PATIENCE) else None
-        await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
+        await self._breaks.pause(error, self._reached)
         return True
 
     async def _resume(self) -> None:
@@ -320,20 +283,6 @@ class Download:
                 yield rest
 
 
-def is_break(error: UpstreamError) -> bool:
-    """Tell whether a failure is a break, worth another try. Any other is an answer."""
-    return isinstance(error, _BREAKS) or says_nothing(error)
-
-
-def says_nothing(error: UpstreamError) -> bool:
-    """Tell whether the registry itself has not said no.
-
-    A store behind a redirect refuses a link that has expired, and the registry gives a new one.
-    """
-    is_about_the_link = error.at_store and not isinstance(error, PolicyDeniedError)
-    return is_about_the_link or isinstance(error, RangeRefusedError)
-
-
 @asynccontextmanager
 async def open_download(
     upstream: Upstream,
@@ -352,56 +301,43 @@ async def open_download(
         is_told = length is None
         if length is None:
             beginning = await Beginning.read(chunks, digest)
-            length = await _length_behind(beginning, upstream, repository, digest)
+            length = await length_behind(beginning, upstream, repository, digest)
             chunks = beginning.chunks()
-        verifier = PieceVerifier(digest, length)
         yield Download(
             length,
-            verifier,
+            PieceVerifier(digest, length),
             upstream,
             repository,
             stack,
             _Body(chunks),
-            first_resume_delay,
-            is_told,
-            answer.is_plain,
-            Validator.of(answer, digest),
+            Breaks(repository, digest, first_resume_delay),
+            is_told=is_told,
+            is_claim=answer.is_plain,
+            validator=Validator.of(answer, digest),
         )
-
-
-async def _length_behind(
-    beginning: Beginning, upstream: Upstream, repository: RepositoryName, digest: Digest
-) -> int | None:
-    """Return the length of a blob whose answer names none; None if nobody knows it.
-
-    A device that was told a wrong length has to be cut off, although the bytes are right. So only
-    the answer to a range is believed, because it comes from where the bytes come from; and if it
-    was wrong once, never again. A HEAD is not believed: often a proxy or a database answers it.
-    """
-    if beginning.is_all:
-        return beginning.size
-    if upstream.lengths.was_mistold(digest):
-        return None
-    told = None
-    with suppress(UpstreamError, WrongBytesError, TimeoutError):  # the blob comes nevertheless
-        async with asyncio.timeout(TOLD_LENGTH_SECONDS):
-            told = await length_by_range(upstream, repository, digest)
-    return told if told is not None and told >= beginning.size else None
 
 
 @asynccontextmanager
 async def continue_download(
     upstream: Upstream, repository: RepositoryName, verifier: PieceVerifier, inherited_bytes: int
 ) -> AsyncIterator[Download]:
-    """Ask upstream for what follows a beginning of `left` bytes, even if nothing does.
+    """Ask upstream for what follows `inherited_bytes`, even if nothing does.
 
     The verifier has to take the beginning before the download is read. Raises `UpstreamError` if
     upstream does not begin to answer, or denies the blob.
     """
     async with AsyncExitStack() as stack:
         nothing = _Body(BrokenBody(BrokenBodyError("")))
+        breaks = Breaks(repository, verifier.digest)
         download = Download(
-            verifier.length, verifier, upstream, repository, stack, nothing, reached=inherited_bytes
+            verifier.length,
+            verifier,
+            upstream,
+            repository,
+            stack,
+            nothing,
+            breaks,
+            reached=inherited_bytes,
         )
         if inherited_bytes == verifier.length:
             await require_there(upstream, repository, verifier.digest)
@@ -414,43 +350,13 @@ async def continue_download(
 async def download_behind(
     upstream: Upstream, repository: RepositoryName, verifier: PieceVerifier, inherited_bytes: int
 ) -> AsyncIterator[Download]:
-    """Give a download of what follows a beginning of `left` bytes. It asks when it is first read.
+    """Give a download of what follows `inherited_bytes`. It asks when it is first read.
 
     The verifier has to take the beginning first, so that no answer stands open while it is hashed.
     A failure then is a break or an answer, as in the middle of any download.
     """
     async with AsyncExitStack() as stack:
-        nothing = _Body(_body_of())
-        download = Download(verifier.length, verifier, upstream, repository, stack, nothing)
+        nothing, breaks = _Body(_body_of()), Breaks(repository, verifier.digest)
+        download = Download(verifier.length, verifier, upstream, repository, stack, nothing, breaks)
         download.ask_when_read(inherited_bytes)
         yield download
-
-
-async def require_given_blob(
-    upstream: Upstream, repository: RepositoryName, digest: Digest
-) -> None:
-    """Return if a GET is answered with a blob's first byte, or raise `UpstreamError`.
-
-    Raises it also for an answer that any web server may give, as a login page.
-    """
-    with suppress(RangeRefusedError):  # it has the blob, but does not give the first byte alone
-        async with upstream.fetch(Kind.BLOB, repository, digest, THE_FIRST_BYTE) as answer:
-            if answer.content_range is None:
-                answer.require_claim()
-
-
-async def require_there(upstream: Upstream, repository: RepositoryName, digest: Digest) -> None:
-    """Return if upstream's HEAD says that the blob is there, or raise `UpstreamError`."""
-    async with upstream.fetch(Kind.BLOB, repository, digest, method="HEAD"):
-        pass
-
-
-async def blob_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:
-    """Return the length in bytes that upstream tells, or raise `UpstreamError`.
-
-    Raises `WrongBytesError` if its bytes turn out to be others.
-    """
-    told = await told_length(upstream, repository, digest)
-    if told is None:
-        raise UnexpectedAnswerError("no length that can be true, neither on GET nor on HEAD")
-    return told

@@ -16,11 +16,10 @@ from facade.arrivals.download import (
     continue_download,
     download_behind,
     open_download,
-    require_given_blob,
-    require_there,
 )
 from facade.arrivals.early_readers import asked_part
 from facade.arrivals.gaps import ALIGNED_BYTES, SEGMENT_BYTES, aligned_end, next_segment
+from facade.arrivals.given_blob import require_given_blob, require_there
 from facade.arrivals.span_download import NoRangesError, SpanDownload
 from facade.arrivals.validator import Validator
 from facade.arrivals.verified_pieces import PieceVerifier

@@ -13,13 +13,11 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.arrivals.download import (
-    ASKING_FOR_PATIENCE,
-    FIRST_RESUME_DELAY_SECONDS,
-    MAX_RESUME_DELAY_SECONDS,
-    MAX_RESUMES_WITHOUT_PROGRESS,
+from facade.arrivals.breaks import (
     MIN_PART_BYTES,
     MIN_PROGRESS_BYTES,
+    Breaks,
+    asks_for_patience,
     is_break,
     says_nothing,
 )
@@ -29,9 +27,7 @@ from facade.errors import PullError
 from facade.loop.outcome import Failed, outcome_of
 from facade.loop.thread_work import until_done
 from facade.registries.upstream import Upstream
-from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName
-from shared.structured_log import get_logger
 from shared.upstream.answer import ContentRange, UpstreamAnswer
 from shared.upstream.asked_range import AskedRange
 from shared.upstream.errors import (
@@ -44,8 +40,6 @@ from shared.upstream.errors import (
 
 # If a range told a wrong length, what it told of never comes: then the whole is asked for sooner.
 DOUBTED_FAILURES: Final = 1
-
-_log = get_logger("facade.download")
 
 
 class NoRangesError(PullError):
@@ -85,7 +79,7 @@ class SpanDownload:
     _first: asyncio.Task[bytes | Failed] | None = field(default=None, init=False)  # chunk, so far
     _part: ContentRange | None = field(default=None, init=False)
     _answer_end: int = field(default=0, init=False)  # of what the present answer has
-    _failures: int = field(default=0, init=False)  # in a row, without progress
+    _breaks: Breaks = field(init=False)
     # Whether it began with a range, which alone said how long the blob is.
     _doubts_ranges: bool = field(default=False, init=False)
     _furthest: int = field(default=0, init=False)  # when the present answer was asked for
@@ -93,6 +87,7 @@ class SpanDownload:
 
     def __attrs_post_init__(self) -> None:
         """Nothing has come yet."""
+        self._breaks = Breaks(self._repository, self._digest)
         self.at = self._furthest = self.reached
 
     def take_answer(
@@ -187,7 +182,7 @@ class SpanDownload:
                 rest = rest[len(part) :]
                 self.reached += len(part)
                 if self.reached - self._furthest >= MIN_PROGRESS_BYTES:
-                    self._failures = 0
+                    self._breaks.make_up()
                 yield part
             if self.reached >= self.end and not self._is_longer():
                 return
@@ -287,29 +282,19 @@ class SpanDownload:
         """
         if self.beside is None or says_nothing(error):
             return False
-        return not self.has_begun or isinstance(error, ASKING_FOR_PATIENCE)
+        return not self.has_begun or asks_for_patience(error)
 
     async def _may_resume(self, error: UpstreamError) -> bool:
         """Tell, after the pause before a retry, whether to try again."""
-        self._failures += 1
-        if self._is_refused(error) or self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
+        may_be_asked = self._breaks.count()
+        if self._is_refused(error) or not may_be_asked:
             return False
         is_silent = isinstance(error, UpstreamTimeoutError)
-        if self._doubts_ranges and (is_silent or self._failures > DOUBTED_FAILURES):
+        if self._doubts_ranges and (is_silent or self._breaks.in_a_row > DOUBTED_FAILURES):
             raise NoRangesError(
                 "the registry does not give what its first range told of"
             ) from error
-        _log.info(
-            "upstream broke, resuming",
-            repository=self._repository,
-            digest=self._digest,
-            bytes=self.reached,
-            attempt=self._failures,
-            reason=type(error).__name__,
-        )
-        ceiling = min(FIRST_RESUME_DELAY_SECONDS * 2**self._failures, MAX_RESUME_DELAY_SECONDS)
-        asked = error.retry_after if isinstance(error, ASKING_FOR_PATIENCE) else None
-        await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
+        await self._breaks.pause(error, self.reached)
         return True
 
 

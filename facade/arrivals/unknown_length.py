@@ -4,9 +4,10 @@ What the registry says is a claim, and is not believed if the digest rules it ou
 of nothing names 0 bytes. What the blob's own bytes have shown before counts for more.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Self
+from typing import Final, Self
 
 from attrs import field, frozen
 from typing_extensions import override
@@ -26,6 +27,9 @@ from shared.upstream.errors import (
     UnexpectedAnswerError,
     UpstreamError,
 )
+
+# Then the blob goes on without a length. A registry may hang at one question and answer others.
+TOLD_LENGTH_SECONDS: Final = 10.0
 
 
 @frozen
@@ -75,7 +79,40 @@ class BrokenBody(AsyncIterator[bytes]):
         raise without_frames(self._error)
 
 
-async def told_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int | None:
+async def blob_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:
+    """Return the length in bytes that upstream tells, or raise `UpstreamError`.
+
+    Raises `WrongBytesError` if its bytes turn out to be others.
+    """
+    told = await _told_length(upstream, repository, digest)
+    if told is None:
+        raise UnexpectedAnswerError("no length that can be true, neither on GET nor on HEAD")
+    return told
+
+
+async def length_behind(
+    beginning: Beginning, upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> int | None:
+    """Return the length of a blob whose answer names none; None if nobody knows it.
+
+    A device that was told a wrong length has to be cut off, although the bytes are right. So only
+    the answer to a range is believed, because it comes from where the bytes come from; and if it
+    was wrong once, never again. A HEAD is not believed: often a proxy or a database answers it.
+    """
+    if beginning.is_all:
+        return beginning.size
+    if upstream.lengths.was_mistold(digest):
+        return None
+    told = None
+    with suppress(UpstreamError, WrongBytesError, TimeoutError):  # the blob comes nevertheless
+        async with asyncio.timeout(TOLD_LENGTH_SECONDS):
+            told = await _length_by_range(upstream, repository, digest)
+    return told if told is not None and told >= beginning.size else None
+
+
+async def _told_length(
+    upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> int | None:
     """Return the length in bytes that the registry tells; None if it tells none, or a wrong one.
 
     The answer to a GET of the first byte is asked first: it comes the way that the bytes come.
@@ -91,12 +128,12 @@ async def told_length(upstream: Upstream, repository: RepositoryName, digest: Di
     return told if told is not None and told >= seen and lengths.may_be(digest, told) else None
 
 
-async def length_by_range(
+async def _length_by_range(
     upstream: Upstream, repository: RepositoryName, digest: Digest
 ) -> int | None:
-    """Return the length that the answer to a GET of the first byte tells; None as `told_length`.
+    """Return the length that the answer to a GET of the first byte tells; None as `_told_length`.
 
-    Raises as `told_length`.
+    Raises as `_told_length`.
     """
     told, _ = await _told_by_range(upstream, repository, digest)
     return told if told is not None and upstream.lengths.may_be(digest, told) else None

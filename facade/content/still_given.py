@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Final
 
-from facade.arrivals.download import require_given_blob
+from facade.arrivals.given_blob import require_given_blob
 from facade.content.manifest import fetch_manifest
 from facade.registries.upstream import Upstream
 from facade.values.piece import WrongBytesError

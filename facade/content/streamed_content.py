@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 from attrs import frozen
 
-from facade.arrivals.download import Download, blob_length, open_download
+from facade.arrivals.download import Download, open_download
+from facade.arrivals.unknown_length import blob_length
 from facade.arrivals.verified_pieces import within
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest, fetch_manifest

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import orjson
 import pytest
 
-from facade.arrivals.download import MAX_RESUMES_WITHOUT_PROGRESS
+from facade.arrivals.breaks import MAX_RESUMES_WITHOUT_PROGRESS
 from facade.values.piece import PIECE_BYTES
 from shared.oci import OCI_INDEX, OCI_MANIFEST
 from tests.support.device_stream import End

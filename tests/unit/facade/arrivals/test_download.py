@@ -6,7 +6,8 @@ import time
 import pytest
 from typing_extensions import override
 
-from facade.arrivals.download import MAX_RESUMES_WITHOUT_PROGRESS, continue_download, open_download
+from facade.arrivals.breaks import MAX_RESUMES_WITHOUT_PROGRESS
+from facade.arrivals.download import continue_download, open_download
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.registries.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker, Question
 from facade.values.piece import PIECE_BYTES, WrongBytesError

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.arrivals.download import blob_length
+from facade.arrivals.unknown_length import blob_length
 from facade.arrivals.verified_pieces import MAX_UNKNOWN_LENGTH_BYTES, PieceVerifier
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from facade.values.piece import PIECE_BYTES, MistoldLengthError, WrongBytesError

@@ -2,7 +2,8 @@
 
 import pytest
 
-from facade.arrivals.download import MAX_RESUMES_WITHOUT_PROGRESS, MIN_PART_BYTES, continue_download
+from facade.arrivals.breaks import MAX_RESUMES_WITHOUT_PROGRESS, MIN_PART_BYTES
+from facade.arrivals.download import continue_download
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.values.piece import PIECE_BYTES, WrongBytesError
 from shared.oci import Digest

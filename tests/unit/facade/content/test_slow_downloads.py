@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import define
 
-from facade.arrivals.download import MAX_RESUMES_WITHOUT_PROGRESS, MIN_PROGRESS_BYTES
+from facade.arrivals.breaks import MAX_RESUMES_WITHOUT_PROGRESS, MIN_PROGRESS_BYTES
 from facade.values.piece import PIECE_BYTES
 from shared.upstream.errors import BrokenBodyError, UpstreamTimeoutError
 from tests.support.simulators.behaviour import BreaksEvery, Honest, InTurn, Slow

@@ -4,7 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from facade.arrivals.download import blob_length, open_download
+from facade.arrivals.download import open_download
+from facade.arrivals.unknown_length import blob_length
 from facade.content.manifest import fetch_manifest
 from facade.content.still_given import may_still_read
 from facade.registries.absences import Absences, RememberedAbsenceError
