@@ -14,22 +14,14 @@ from typing import cast
 import pytest
 from aiohttp import web
 from attrs import define, field
-from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_connection import DeviceConnection
-from facade.devices.device_listener import DeviceListener, listening_socket
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_transport import RECORD_BYTES
-from facade.devices.device_trust import DeviceTrust
-from facade.devices.live_connections import LiveConnections
 from facade.devices.pulls_under_way import DrainStage
-from facade.devices.tls import server_context
-from facade.metrics.device_metrics import DeviceMetrics
-from facade.values.device_identity import IdentityRule
-from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
-from shared.setting_types import ListenAddress
+from tests.support.device_servers import DeviceServers
 from tests.support.eventually import eventually, some_turns
 from tests.support.leftovers import leftovers
 from tests.support.raw_http import RawAnswer, RawConnection, request_bytes
@@ -82,34 +74,19 @@ async def serve(
     device_ca: CertificateAuthority, server_certificate: CertificateFiles
 ) -> AsyncIterator[Serve]:
     """Serve with the device endpoint's own protocol and TLS."""
-    tls = server_context(
-        certificate=server_certificate.certificate.read_bytes(),
-        key=server_certificate.key.read_bytes(),
-        device_cas=[device_ca.certificate],
-        minimum="1.3",
-    )
-    rule = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
-    running: list[tuple[DeviceListener, DeviceServer]] = []
+    async with DeviceServers.open(device_ca, server_certificate) as servers:
 
-    async def serve(*, per_device: int = 100, **settings: float) -> Scene:
-        scene = Scene()
-        trust = DeviceTrust.build([device_ca.certificate], None)
-        metrics = DeviceMetrics.create(CollectorRegistry())
-        live = LiveConnections(trust, metrics, ConnectionLimits(per_device=per_device))
-        scene.devices = DeviceServer(
-            scene.handle, rule, live, answer_at_once=scene.answer_at_once, **settings
-        )
-        listening = listening_socket(ListenAddress("127.0.0.1", 0), reuse_port=False)
-        scene.port = listening.getsockname()[1]
-        listener = DeviceListener(listening, scene.devices, metrics, tls)
-        listener.start()
-        running.append((listener, scene.devices))
-        return scene
+        async def serve(*, per_device: int = 100, **settings: float) -> Scene:
+            scene = Scene()
+            scene.devices, scene.port = servers.begin(
+                scene.handle,
+                ConnectionLimits(per_device=per_device),
+                answer_at_once=scene.answer_at_once,
+                **settings,
+            )
+            return scene
 
-    yield serve
-    for listener, devices in running:
-        listener.stop()
-        await devices.shut_down(1.0)
+        yield serve
 
 
 @pytest.fixture

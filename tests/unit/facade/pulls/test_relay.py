@@ -11,22 +11,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from attrs import define, field
-from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from facade.devices.aborted_pull import PullAbortedError
-from facade.devices.device_listener import DeviceListener, listening_socket
-from facade.devices.device_server import DeviceServer
-from facade.devices.device_trust import DeviceTrust
-from facade.devices.live_connections import LiveConnections
-from facade.devices.tls import server_context
-from facade.metrics.device_metrics import DeviceMetrics
 from facade.pulls.relay import relay
-from facade.values.device_identity import IdentityRule
 from facade.values.piece import Piece, WrongBytesError
-from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
-from shared.setting_types import ListenAddress
 from shared.upstream.errors import BrokenBodyError, UpstreamError
+from tests.support.device_servers import DeviceServers
 from tests.support.device_stream import End, device_stream
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 
@@ -69,30 +60,13 @@ async def serve(
     device_ca: CertificateAuthority, server_certificate: CertificateFiles
 ) -> AsyncIterator[Serve]:
     """Serve with the device endpoint's own protocol and TLS."""
-    tls = server_context(
-        certificate=server_certificate.certificate.read_bytes(),
-        key=server_certificate.key.read_bytes(),
-        device_cas=[device_ca.certificate],
-        minimum="1.3",
-    )
-    rule = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
-    running: list[tuple[DeviceListener, DeviceServer]] = []
+    async with DeviceServers.open(device_ca, server_certificate) as servers:
 
-    async def serve(relayed: Relayed) -> Relayed:
-        trust = DeviceTrust.build([device_ca.certificate], None)
-        metrics = DeviceMetrics.create(CollectorRegistry())
-        devices = DeviceServer(relayed.handle, rule, LiveConnections(trust, metrics))
-        listening = listening_socket(ListenAddress("127.0.0.1", 0), reuse_port=False)
-        relayed.port = listening.getsockname()[1]
-        listener = DeviceListener(listening, devices, metrics, tls)
-        listener.start()
-        running.append((listener, devices))
-        return relayed
+        async def serve(relayed: Relayed) -> Relayed:
+            _, relayed.port = servers.begin(relayed.handle)
+            return relayed
 
-    yield serve
-    for listener, devices in running:
-        listener.stop()
-        await devices.shut_down(1.0)
+        yield serve
 
 
 @pytest.fixture
