@@ -21,6 +21,7 @@ _OWN = re.compile(r"`(?P<path>[\w.-]+/(?:[\w.-]+/)*[\w.-]*\.(?:py|sql|md|json)|[
 _ROOMS = {
     "docs/architecture.md": ("facade", "control_plane"),
     "docs/bytes.md": ("facade",),
+    "docs/device-costs.md": ("facade",),
     "docs/facade.md": ("facade",),
     "docs/control-plane.md": ("control_plane",),
     "facade/README.md": ("facade",),
