@@ -135,7 +135,7 @@ async def test_reading_along_with_another_process_is_free(
     exhausted = one_download()
     running = await exhausted.payer.pay_download()
     second = asyncio.create_task(read(other, key, exhausted))
-    await asyncio.sleep(0.1)
+    await eventually(lambda: other.followers == 1)
     machine.held.gate.set()
     assert await asyncio.gather(*[first, second]) == [CONTENT] * 2
     assert (starter.paid, exhausted.paid) == (1, 0)
