@@ -119,7 +119,9 @@ def _told_claim(folder: Path) -> Claim | None:
 def _claim(folder: Path) -> Claim:
     descriptor = open_own(folder / DATA, os.O_RDONLY)
     try:
-        size, is_owned = allocated_bytes(descriptor), is_locked(descriptor)
+        # In this order: what its owner wrote before it let go is there. While it has not let go,
+        # what it wrote is within its room.
+        is_owned, size = is_locked(descriptor), allocated_bytes(descriptor)
     finally:
         os.close(descriptor)
     announced = Announcement.read(folder)

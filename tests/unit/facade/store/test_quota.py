@@ -1,8 +1,10 @@
 """What counts toward the quota, what is freed first, and what a crash may leave."""
 
 import asyncio
+import fcntl
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -190,6 +192,25 @@ async def test_what_goes_into_quarantine_while_room_is_made_counts(
     granted: list[int] = []
     evictor.admit(6_000, 6_000, granted.append, Asker())
     assert granted == [5_999]
+
+
+def test_what_its_owner_writes_last_counts_though_it_lets_go_meanwhile(store: BlobStore) -> None:
+    """Else what was written between two looks, at its size and at its lock, counts for nobody."""
+    beginning, rest = content("a", 4_000), b"a"
+    ingest = begin(store, beginning, announced=4_001)
+    is_looked_at = False
+
+    def end(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal is_looked_at
+        if is_looked_at and event == "fcntl.fcntl" and arguments[1] == fcntl.F_OFD_GETLK:
+            is_looked_at = False
+            ingest.append([rest])
+            ingest.release()
+
+    sys.addaudithook(end)  # for good, but it acts once
+    is_looked_at = True
+    [claim] = Partials(store.layout.ingest).claims()
+    assert (claim.size, claim.is_owned) == (4_001, False)
 
 
 async def test_a_full_disk_takes_what_rotted_first(store: BlobStore) -> None:
