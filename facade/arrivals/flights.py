@@ -13,9 +13,10 @@ from typing import Final
 
 from attrs import define, field
 
+from facade.arrivals.announcing import ArrivesElsewhereError, NothingArrivesError
 from facade.arrivals.arrival import POLL_SECONDS, Arrival
 from facade.arrivals.claim_watch import WatchTimes
-from facade.arrivals.flight import ArrivesElsewhereError, Flight, NothingArrivesError
+from facade.arrivals.flight import Flight
 from facade.arrivals.followed_arrival import FollowedArrival
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 
+from facade.arrivals.announcing import NothingArrivesError
 from facade.arrivals.arrival import Arrival, OwnerDiedError, StoreGaveUpError
-from facade.arrivals.flight import NothingArrivesError
 from facade.arrivals.want import Want
 from facade.store.blob_store import NoRoomError
 from facade.store.inode import Inode

@@ -12,8 +12,8 @@ from typing import Final, Self
 
 from attrs import define
 
+from facade.arrivals.announcing import NothingArrivesError
 from facade.arrivals.arrival import StoreGaveUpError
-from facade.arrivals.flight import NothingArrivesError
 from facade.arrivals.flights import Flights
 from facade.content.arriving_blob import ArrivingBlob
 from facade.content.far_ranges import FarRanges

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from facade.answers.distribution_errors import UNSUPPORTED_ROUTE
+from facade.arrivals.announcing import MayBeStoredError, NothingArrivesError
 from facade.arrivals.arrival import ArrivalEndedError
-from facade.arrivals.flight import MayBeStoredError, NothingArrivesError
 from facade.errors import PullError
 from facade.pulls.failure_answers import answer_to
 from shared.oci import Kind

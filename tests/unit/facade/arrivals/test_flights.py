@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from attrs import define
 
+from facade.arrivals.announcing import NothingArrivesError
 from facade.arrivals.claim_watch import WatchTimes
-from facade.arrivals.flight import Flight, NothingArrivesError
+from facade.arrivals.flight import Flight
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
 from facade.arrivals.stream_growth import GrowthTerms
