@@ -33,6 +33,7 @@ class Widening:
     _upstream: Upstream
     _terms: GrowthTerms
     _wake: Callable[[], None]
+    _clock: Callable[[], float] = time.monotonic  # seconds
     _growth: StreamGrowth = field(init=False)
     _claim: SpareClaim = field(init=False)
     _slow: SlowStreams = field(factory=SlowStreams, init=False)
@@ -87,7 +88,7 @@ class Widening:
         self._note_slack(begun)
         others = spare.come - self._come_before - self._come
         is_limited, waits = self._upstream.is_held_back, self._claim.is_waiting
-        now = time.monotonic()
+        now = self._clock()
         self._growth.look(
             Seen(now, self._come, others, left, begun, self._slack, is_limited, waits)
         )
@@ -105,7 +106,7 @@ class Widening:
         """Return a stream to leave, because it keeps the others waiting."""
         running = [each for each in streams if not each.is_left]
         compared = {each.download: each for each in self._compared(running)}
-        slow = self._slow.slowest(time.monotonic(), compared, self._average)
+        slow = self._slow.slowest(self._clock(), compared, self._average)
         if not self._slow.may_leave:
             self.narrow()
         return next((each for each in compared.values() if each.download is slow), None)
@@ -114,10 +115,11 @@ class Widening:
         """Return those that may be left: also the last of several, and then only further ones.
 
         One stream alone would not have asked for what they bring; so nobody waits for one for long.
+        Where one was left before, the next answer may be as slow, whichever stream asks for it.
         """
         if not self._slow.may_leave:
             return []
-        if self.wanted <= 1:
+        if self.wanted <= 1 and not self._slow.left:
             return [each for each in running if each.is_further]
         if len(running) > 1 and self._growth.rate:  # what none brings is no measure
             self._average = self._growth.rate
@@ -147,7 +149,7 @@ class Widening:
 
     def rest(self) -> None:
         """Go on in one stream for a while."""
-        self._growth.rest(time.monotonic())
+        self._growth.rest(self._clock())
         self.stop_waiting()
 
     def narrow(self) -> None:

@@ -1,4 +1,4 @@
-"""When a blob's stream is taken to wait for the registry, and not for this process."""
+"""When a blob's stream waits for the registry and not for this process, and which one is left."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -40,3 +40,34 @@ async def test_bytes_that_had_lain_in_the_socket_were_not_waited_for(
             widening.note(read, 3600.0)
         widening.look([stream], LENGTH)
         assert widening.wanted == streams
+
+
+async def test_a_stream_alone_is_left_if_another_one_of_its_blob_was(world: World) -> None:
+    """Every second answer of a registry crawled, and each kept its blob for minutes."""
+    now = 0.0
+    async with world.processes[0].upstreams.lease(world.hosts["g"].connection) as upstream:
+        widening = Widening(upstream, AT_ONCE, lambda: None, lambda: now)
+
+        def stream(*, is_further: bool = False, has_begun: bool = False) -> BlobStream:
+            repository = RepositoryName.parse("team/app")
+            span = SpanDownload(LENGTH, 0, LENGTH, upstream, repository, BLOB.digest)
+            span.has_begun = has_begun
+            return BlobStream(span, is_further=is_further)
+
+        def left(*streams: BlobStream) -> BlobStream | None:
+            """Return which of these is left an hour later; they bring nothing meanwhile."""
+            nonlocal now
+            widening.slowest(streams)
+            now += 3600.0
+            return widening.slowest(streams)
+
+        first = stream(has_begun=True)
+        while widening.wanted == 1:
+            widening.note(QUEUED_BYTES - 1, 3600.0)
+            now += 1.0
+            widening.look([first], LENGTH)
+        dead, alone = stream(is_further=True), stream()
+        assert left(alone) is None
+        assert left(first, dead) is not None
+        widening.rest()
+        assert left(alone) is alone
