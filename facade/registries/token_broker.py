@@ -293,27 +293,31 @@ class TokenBroker:
     def _slot(self, challenge: BearerChallenge, scope: Scope) -> TokenSlot:
         login = self._login(scope)
 
-        def measure() -> None:
-            if self._logins.get(scope) is login:
-                self._logins.set(scope, login)
-
         def make(challenge: BearerChallenge) -> TokenSlot:
             async def mint() -> Lasting[Secret]:
-                token = await self._endpoints.mint(slot.challenge, scope)
-                slot.token_bytes = len(token.value.reveal())
-                measure()
-                if login.note_token(slot):  # also if all who waited for it have left
-                    self._settle(scope, takes_basic=False)
+                # Nothing here knows the slot, which knows this: what is forgotten is gone at once.
+                token = await self._endpoints.mint(challenge, scope)
+                self._note_token(challenge, scope, token.value)
                 return token
 
-            slot = TokenSlot(challenge, Renewed(mint, self._clock, partial(self._tell, scope)))
-            return slot
+            return TokenSlot(challenge, Renewed(mint, self._clock, partial(self._tell, scope)))
 
         known = challenge in login.slots
         slot = login.slot(challenge, make)
         if not known:
-            measure()
+            self._logins.set(scope, login)  # it is longer
         return slot
+
+    def _note_token(self, challenge: BearerChallenge, scope: Scope, token: Secret) -> None:
+        """Note what an endpoint gave, also if all who waited for it have left."""
+        login = self._logins.get(scope)
+        slot = None if login is None else login.slots.get(challenge)
+        if login is None or slot is None:  # forgotten meanwhile
+            return
+        slot.token_bytes = len(token.reveal())
+        self._logins.set(scope, login)
+        if login.note_token(slot):
+            self._settle(scope, takes_basic=False)
 
 
 def _without_scope(challenge: LoginChallenge) -> LoginChallenge:
