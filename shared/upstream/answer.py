@@ -160,13 +160,15 @@ def partial_answer(
 ) -> UpstreamAnswer:
     """Return the answer of a 206: from `first_byte` to `last_byte` at most; it may end earlier.
 
-    Raises `RangeRefusedError` if the answer does not say which bytes it has, and
-    `UnexpectedAnswerError` if they are others.
+    Raises `RangeRefusedError` if the answer does not say which bytes it has, or has more than were
+    asked for (RFC 9110 section 15.3.7: it may give fewer), and `UnexpectedAnswerError` if they are
+    others.
     """
     content_range = _content_range(response.headers)
-    is_behind = last_byte is not None and content_range.last > last_byte
-    if content_range.first != first_byte or is_behind:
+    if content_range.first != first_byte:
         raise UnexpectedAnswerError("the registry answers with another range than was asked for")
+    if last_byte is not None and content_range.last > last_byte:
+        raise RangeRefusedError("the registry answers with more than the range that was asked for")
     length = _content_length(response.headers)
     if length not in (None, content_range.length):
         raise UnexpectedAnswerError("the registry's range and its length disagree")

@@ -220,7 +220,7 @@ class UnexpectedAnswerError(UpstreamError):
 
 
 class RangeRefusedError(UnexpectedAnswerError):
-    """No range that can be used: a 416, or a 206 that does not say which bytes it has.
+    """No range that can be used: a 416, or a 206 that does not say what it has, or has too much.
 
     `total`: the bytes of the whole, if the registry named them.
     """

@@ -124,6 +124,19 @@ async def test_what_lies_anywhere_survives_a_crash(world: World) -> None:
     assert bought(world) <= LENGTH - 7 * PIECE_BYTES + 4 * 32 * 1024
 
 
+@pytest.mark.parametrize("at_first", [0, 1, 2])
+@pytest.mark.parametrize("mixture", MIXTURES)
+async def test_a_registry_that_gives_more_of_a_range_than_was_asked_for_gives_the_whole(
+    world: World, mixture: str, at_first: int
+) -> None:
+    """It is one that cannot do ranges, and not one that has other bytes."""
+    serve(world, InTurn((*[Ranged()] * at_first, Ranged(ignores_ends=True))))
+    asked = MIXTURES[mixture]
+    one_by_one = [await pulled(world, [each]) for each in asked[:2]]
+    assert [each for (each,) in one_by_one] == right(asked[:2])
+    assert await pulled(world, asked) == right(asked)
+
+
 @pytest.mark.parametrize("mixture", MIXTURES)
 @pytest.mark.parametrize(
     "get",

@@ -94,11 +94,11 @@ class Ranged:
     Answers that reach `breaks_at` (an absolute offset) are cut there, `times` times: by a reset, by
     closing, by a clean end of their framing, or by silence. `names_length` False: neither a whole
     answer nor HEAD says how long it is (chunked, or ended by closing). `names_total` False: `bytes
-    a-b/*`. `at_most`: a range is never longer, whatever was asked for. `refuses`: open ranges,
-    last bytes (`-N`), or all ranges, are answered with 416, with or without the total. `described`:
-    what a 206 says of itself. `total_off`: by how much the total of a range differs from what there
-    is. There are `pause_seconds` before each `piece_bytes` of a body. `wrong`: this byte of each
-    body is another.
+    a-b/*`. `at_most`: a range is never longer, whatever was asked for. `ignores_ends`: every range
+    goes on to the end of the content. `refuses`: open ranges, last bytes (`-N`), or all ranges, are
+    answered with 416, with or without the total. `described`: what a 206 says of itself.
+    `total_off`: by how much the total of a range differs from what there is. There are
+    `pause_seconds` before each `piece_bytes` of a body. `wrong`: this byte of each body is another.
     """
 
     breaks_at: int | None = None
@@ -108,6 +108,7 @@ class Ranged:
     names_total: bool = True
     framing: Literal["chunked", "close"] = "chunked"
     at_most: int | None = None
+    ignores_ends: bool = False
     refuses: Literal["none", "open", "suffix", "all"] = "none"
     refusal_names_total: bool = True
     described: Literal["range", "nothing", "multipart"] = "range"

@@ -20,7 +20,7 @@ async def write_ranged(
     elif span[0] >= total or behaviour.refuses in (kind, "all"):
         await _refuse(behaviour, total, wire)
     else:
-        first, end = span
+        first, end = span[0], total if behaviour.ignores_ends else span[1]
         end = min(end, first + behaviour.at_most if behaviour.at_most else end)
         await _write_span(stored, behaviour, first, end, wire)
 
