@@ -8,6 +8,7 @@ from math import inf
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from attrs import define, field
 
 from facade.approvals.refused_rows import WhyRefused
@@ -18,6 +19,7 @@ from facade.loop.single_flight import SingleFlight
 from facade.metrics.approval_metrics import ApprovalMetrics
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.problems import FacadePart, Finding, Problem, Stops, ToldProblems, problem_of
+from facade.serving.operations_pace import OperationsPace
 from facade.serving.servable import Servable
 from shared.process_metrics import EXPOSITION_TYPE
 from shared.supervised import Supervisor
@@ -151,11 +153,16 @@ def operations_app(
             return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=f"{problem}\n")
         return web.Response(text=f"ready: {readiness.standing()}\n")
 
-    scrapes: SingleFlight[None, bytes] = SingleFlight()
+    pace, scrapes = OperationsPace(), SingleFlight[None, bytes]()
+
+    @web.middleware
+    async def paced(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await pace.until_due()
+        return await handler(request)
 
     async def exposition(_: web.Request) -> web.Response:
         # If several ask at once, it is made once.
-        body = await scrapes.share(None, scrape)
+        body = await scrapes.share(None, lambda: pace.scraped(scrape))
         return web.Response(body=body, headers={"Content-Type": EXPOSITION_TYPE})
 
     async def scrape() -> bytes:
@@ -167,7 +174,7 @@ def operations_app(
             metrics.problem.labels(part).set(part in stopping)
         return await metrics.exposition_in_turns()
 
-    app = web.Application()
+    app = web.Application(middlewares=[paced])
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", exposition)
