@@ -23,7 +23,7 @@ def message(kind: bytes, content: bytes, length: int | None = None) -> bytes:
     return kind + struct.pack("!i", len(content) + 4 if length is None else length) + content
 
 
-_LET_IN: Final = (
+LET_IN: Final = (
     message(b"R", bytes(4))
     + message(b"S", b"server_version\x0015.0\0")
     + message(b"S", b"client_encoding\0UTF8\0")
@@ -77,7 +77,7 @@ class HostilePostgres:
             await reader.read(_READ_BYTES)
             self.logins += 1
             if not self.answer.in_login:
-                writer.write(_LET_IN)
+                writer.write(LET_IN)
                 await reader.read(_READ_BYTES)
             writer.write(self.answer.begin)
             again = self.answer.again * (_PIECE_BYTES // len(self.answer.again) + 1)
