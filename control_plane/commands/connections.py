@@ -15,6 +15,7 @@ from control_plane.commands.connection_list import one_page, place_of, print_con
 from control_plane.commands.connection_options import connection_name
 from control_plane.commands.connection_output import show_connection, show_state
 from control_plane.commands.connection_review import review
+from control_plane.commands.lifetime import EndType
 from control_plane.commands.named_connection import named_connection
 from control_plane.commands.printing import (
     ListPrinter,
@@ -59,6 +60,7 @@ for each in (add, check, edit, rotate, discard, review, approve, send_back, hist
         "control-plane connections list",
         "control-plane connections list --status pending",
         "control-plane connections list --host ghcr.io",
+        "control-plane connections list --expires-before 7d --wide",
         "control-plane connections list --all --wide",
     ),
 )
@@ -73,7 +75,9 @@ for each in (add, check, edit, rotate, discard, review, approve, send_back, hist
 @click.option("--host", help="Of this host alone, with whatever prefix.")
 @click.option("--problem", is_flag=True, help="Those alone that have a problem.")
 @click.option(
-    "--expires-before", help="Whose approval or credential ends before 2030-01-31T12:00:00Z, say."
+    "--expires-before",
+    type=EndType(),
+    help="Whose approval or credential ends before a time, or within 7d.",
 )
 @click.option("--search", help="A text in the host, the description or the login.")
 @click.option("--all", "with_revoked", is_flag=True, help="The revoked ones too.")

@@ -1,10 +1,13 @@
-"""How long a token or an approval is valid, as people write it."""
+"""How long a token or an approval is valid, and when it ends, as people write it."""
 
 import re
 from datetime import timedelta
 from typing import Final
 
 import click
+
+from control_plane.clock import now
+from shared.canonical_json import format_time
 
 MAX_LIFETIME_DAYS: Final = 3650  # something valid for ever has no expiry at all
 
@@ -28,3 +31,18 @@ class LifetimeType(click.ParamType[timedelta]):
                 f"expected a duration such as 90d or 12h, at most {MAX_LIFETIME_DAYS}d", param, ctx
             )
         return lifetime
+
+
+class EndType(click.ParamType[str]):
+    """The end of a duration from now on, such as `7d`; another text is the API's to judge."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the time as the API reads it."""
+        text = str(value)
+        if _LIFETIME.fullmatch(text) is None:
+            return text
+        return format_time(now() + LifetimeType().convert(text, param, ctx))

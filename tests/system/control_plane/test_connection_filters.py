@@ -192,6 +192,7 @@ async def test_lists_in_a_shell_are_filtered_too(plane: ControlPlane, host: str)
         ("--provider", "aws_ecr", "--search", host),
         ("--problem", "--search", host),
         ("--expires-before", "2030-01-01T00:00:00Z", "--search", host),
+        ("--expires-before", "3650d", "--search", host),
     ):
         nothing = await shell(plane, "connections", "list", *options)
         assert (nothing.status, nothing.output) == (0, "")
