@@ -73,6 +73,10 @@ _NARROW: Final = (
     Column("ABOUT", least=20),
 )
 _WIDE: Final = (*_NARROW, Column("DETAILS"))
+_ABOUT_CONNECTIONS: Final = (
+    "--about is how a subject begins: for a registry it is connection/ID, and"
+    " `control-plane connections list --all --host HOST` has the IDs."
+)
 
 
 class MomentType(click.ParamType[datetime]):
@@ -223,7 +227,8 @@ async def list_entries(
         printer.print(columns, [_cells(entry)[: len(columns)] for entry in page])
         doubted += (unbelieved := sum(not _is_believed(entry) for entry in page))
         changed += sum(bool(entry["problem"]) for entry in page) - unbelieved
-    printer.finish("There are no such entries.")
+    about = f" {_ABOUT_CONNECTIONS}" if wanted.about else ""
+    printer.finish(f"There are no such entries.{about}")
     if changed:
         say(f"{changed} entries: {OTHER_COLUMNS}")
     if doubted:

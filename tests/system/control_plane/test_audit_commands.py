@@ -58,6 +58,8 @@ async def test_the_log_is_looked_through(own_plane: ControlPlane) -> None:
     assert view["fingerprint"] in wide.output
     nothing = await shell(own_plane, "audit", "list", "--actor", "nobody", operator="eve")
     assert (nothing.output, len(nothing.words.splitlines())) == ("", 1)
+    host = await shell(own_plane, "audit", "list", "--about", "registry.example", operator="eve")
+    assert "connections list --all --host HOST" in host.words
 
 
 async def test_a_filter_is_held_against_what_was_signed(
