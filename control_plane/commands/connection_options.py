@@ -268,6 +268,8 @@ def _secret(options: dict[str, Any], *, provider: str | None, asks: bool) -> Jso
     key_file: IO[bytes] | None = options.pop("key_file")
     from_stdin = options.pop("token_stdin")
     if key_file is None and provider == Provider.GOOGLE_SERVICE_ACCOUNT:
+        if sys.stdin.isatty():
+            raise click.UsageError("nobody types in a key: give --service-account-key-file")
         key_file = sys.stdin.buffer
     if key_file is not None:
         return {"service_account_key": _key(key_file)}
@@ -304,7 +306,7 @@ def _key(file: IO[bytes]) -> Json:
     try:
         return dict(read_object(file.read(MAX_KEY_FILE_BYTES)))
     except UnreadableBodyError:
-        fail("the service account's key is not a JSON object")
+        fail("the service account's key is not a JSON object (--service-account-key-file FILE)")
     except InvalidRequestError:
         fail("the service account's key has a field twice")
 

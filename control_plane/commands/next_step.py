@@ -31,7 +31,8 @@ def next_step(
     steps: dict[int, str | None] = {
         HTTPStatus.UNAUTHORIZED: LOGS_IN_AGAIN if is_login else _LET_IN_AGAIN,
         HTTPStatus.FORBIDDEN: (
-            "an operator of that role can do it; `control-plane operators list` shows who that is"
+            "an operator of that role can do it; `control-plane operators list`, on the control"
+            " plane's host, shows who that is"
         ),
         HTTPStatus.NOT_FOUND: _list_of(path),
         HTTPStatus.TOO_MANY_REQUESTS: again,

@@ -26,6 +26,7 @@ from tests.support.control_plane import (
 )
 from tests.support.shell import shell
 from tests.support.simulators.google import ServiceAccount
+from tests.support.terminal import at_terminal
 
 CANARY = "canary-token-on-standard-input"
 
@@ -167,6 +168,8 @@ async def test_a_key_of_google_from_a_shell(own_plane: ControlPlane, tmp_path: P
     with pytest.raises(CommandFailedError, match="not a JSON object") as refused:
         own_plane.run(*add, *by_stdin, operator="alice", given=f"[{CANARY}]")
     assert CANARY not in str(refused.value)
+    typed = at_terminal(own_plane.shell_settings("alice"), *add, *by_stdin)
+    assert (typed.status, "--service-account-key-file" in typed.screen) == (2, True)
 
 
 async def test_a_role_and_its_policies_from_a_shell(own_plane: ControlPlane) -> None:

@@ -9,7 +9,7 @@ from control_plane.commands.next_step import next_step
     "status, words",
     [
         (401, "operators rotate NAME"),
-        (403, "operators list"),
+        (403, "operators list`, on the control plane's host"),
         (404, "connections list --all"),
         (429, "try again in 7 s"),
         (500, "by the request id"),
