@@ -12,7 +12,12 @@ from tests.support.browser import (
     require_presentable,
     signed_in,
 )
-from tests.support.control_plane import ControlPlane, Json, approved_connection
+from tests.support.control_plane import (
+    ControlPlane,
+    Json,
+    approved_connection,
+    approved_until_it_expired,
+)
 
 CANARY = "canary-of-a-connection"
 MARKUP = '<img src=x onerror="document.title=1">'
@@ -60,6 +65,21 @@ def test_a_connection_tells_what_it_is_and_what_was_done_to_it(
         expect(page.get_by_role("status")).to_have_text("The draft is discarded.")
         assert CANARY not in content_of(page)
     assert shown(plane, view)["draft"] is None
+
+
+def test_an_approval_that_has_ended_is_not_told_as_what_serves(
+    browser: Browser, plane: ControlPlane, host: str
+) -> None:
+    """Also with a draft beside it, which would."""
+    view = meanwhile(plane.client("alice").connect(host))
+    meanwhile(approved_until_it_expired(plane, view))
+    meanwhile(plane.client("alice").edit(view["id"], fleets=["line-b"]))
+    with signed_in(browser, plane, "bob") as page:
+        open_connection(page, view)
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Does not serve")
+        expect(page.get_by_role("heading", name="What was approved")).to_be_visible()
+        expect(page.get_by_role("main")).to_contain_text("Nothing serves until it is approved.")
+        expect(page.get_by_role("main")).not_to_contain_text(re.compile("[Ww]hat serves"))
 
 
 def test_an_edit_keeps_what_was_typed_and_becomes_a_draft(

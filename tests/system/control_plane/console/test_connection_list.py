@@ -65,6 +65,27 @@ def test_connections_are_listed_with_their_states_and_found_again(
         expect(page.get_by_label("State")).to_have_value("revoked")
 
 
+def test_long_roles_leave_hosts_readable(browser: Browser, plane: ControlPlane) -> None:
+    """The registry is what a list is read by: its column is not squeezed, and nothing is hidden."""
+    account, name = "210987654321", f"r{uuid.uuid4().hex[:8]}"
+    role = f"arn:aws:iam::{account}:role/{name}-that-may-pull-for-devices"
+    host = f"{account}.dkr.ecr.eu-central-1.amazonaws.com"
+    connecting = plane.client("alice").connect(
+        host, repository_prefix=name, provider="aws_ecr", role_arn=role
+    )
+    meanwhile(connecting)
+    with signed_in(browser, plane, "alice") as page:
+        page.goto(f"/console/connections?search={name}")
+        place = page.get_by_role("link", name=f"{host}/{name}")
+        width, table, room = page.evaluate(
+            "link => [link.closest('th').offsetWidth, link.closest('table').offsetWidth,"
+            " link.closest('.scroll').clientWidth]",
+            place.element_handle(),
+        )
+        assert width >= table / 6
+        assert table <= room
+
+
 def test_what_fits_no_connection_is_said(browser: Browser, plane: ControlPlane) -> None:
     """And a wrong filter is named."""
     with signed_in(browser, plane, "eve") as page:
