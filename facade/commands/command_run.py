@@ -62,14 +62,14 @@ class ApprovedRegistries:
         candidates = self.approvals.snapshot.connections.of_host(asked.host)
         decision = serving_connection(asked.repository, candidates, datetime.now(UTC))
         if isinstance(decision, DenialReason):
-            raise NotServedError(f"{asked}: {decision}")
+            raise _not_served(asked, asked.host, decision)
         return decision
 
     def connections_of(self, host: RegistryHost) -> tuple[ApprovedConnection, ...]:
         """Return every approved connection of a host; raise `NotServedError` for none."""
         connections = self.approvals.snapshot.connections.of_host(host)
         if not connections:
-            raise NotServedError(f"{host}: {DenialReason.NOT_CONNECTED}")
+            raise _not_served(host, host, DenialReason.NOT_CONNECTED)
         return connections
 
     @asynccontextmanager
@@ -141,3 +141,8 @@ async def _begin(settings: UpstreamSettings, work: Work) -> bool:
 def _fail(reason: str) -> NoReturn:
     say(f"facade: {reason}")
     sys.exit(FAILED_EXIT_CODE)
+
+
+def _not_served(asked: object, host: RegistryHost, reason: DenialReason) -> NotServedError:
+    """Return what says why, and where an operator sees whether it waits, or was revoked."""
+    return NotServedError(f"{asked}: {reason}; see `control-plane connections show {host}`")

@@ -94,6 +94,8 @@ async def test_what_is_not_approved_is_not_asked(
     assert (unknown.status, unknown.result["outcome"]) == (1, "failed")
     assert unknown.result["connections"] == []
     assert "is not believed" in unknown.words
+    for each in (unknown, repository):
+        assert f"control-plane connections show {upstream.host}`" in each.words
     assert (repository.status, repository.output) == (1, "")
     approval = await connect(facade, writer, upstream, repository_prefix=None)
     await writer.revoke(approval.connection_id)
