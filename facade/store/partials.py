@@ -117,7 +117,7 @@ def _told_claim(folder: Path) -> Claim | None:
 
 
 def _claim(folder: Path) -> Claim:
-    """Look at it. All of the machine wait meanwhile, so no paths are made, which cost the most."""
+    """Look at it. All of the machine wait meanwhile, so few paths are made, which cost the most."""
     descriptor = open_own(f"{folder}/{DATA}", os.O_RDONLY)
     try:
         # In this order: what its owner wrote before it let go is there. While it has not let go,
@@ -131,18 +131,10 @@ def _claim(folder: Path) -> Claim:
         max(size, announced.room if announced and is_owned else 0),
         is_owned=is_owned,
         access_key=announced.access_key if announced else None,
-        is_slow=is_owned and _is_there(f"{folder}/{SLOW}"),
-        makes_way=is_owned and _is_there(f"{folder}/{WAY}"),
+        is_slow=is_owned and (folder / SLOW).exists(),
+        makes_way=is_owned and (folder / WAY).exists(),
         announced=announced.room if announced else 0,
     )
-
-
-def _is_there(path: str) -> bool:
-    try:
-        os.stat(path)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _mtime(path: Path) -> float:
