@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 from typing_extensions import override
@@ -33,6 +34,7 @@ from tests.support.simulators.behaviour import (
     MoreBytes,
     NoLength,
     OtherBytes,
+    Ranged,
     RawBytes,
     Slow,
     Stalls,
@@ -156,21 +158,37 @@ async def test_a_registry_that_ignores_ranges_is_read_again(byte: int, connect: 
 
 
 @pytest.mark.parametrize("byte", BREAKS[1:])
+async def test_a_range_that_goes_too_far_is_not_used_and_all_is_read_again(
+    byte: int, connect: Connect
+) -> None:
+    """Behind the blob's end, too: the digest decides what the whole is worth."""
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(LARGE, get=BreaksAt(byte, ranges="other_total"))
+        assert await downloaded(await connect(registry), digest) == LARGE
+    assert len(registry.requests) == 3
+
+
+@pytest.mark.parametrize("byte", BREAKS[1:])
 @pytest.mark.parametrize(
-    "ranges, error",
+    "behaviour, error",
     [
-        ("other_beginning", WrongBytesError),
-        ("other_length", UnexpectedAnswerError),
-        ("other_total", UnexpectedAnswerError),
-        ("wrong", UnexpectedAnswerError),
+        (lambda byte: BreaksAt(byte, ranges="other_beginning"), WrongBytesError),
+        (lambda byte: BreaksAt(byte, ranges="other_length"), UnexpectedAnswerError),
+        (lambda byte: BreaksAt(byte, ranges="wrong"), UnexpectedAnswerError),
+        (lambda byte: Ranged(breaks_at=byte, total_off=-1), UnexpectedAnswerError),
+        (lambda byte: Ranged(breaks_at=byte, total_off=1), UnexpectedAnswerError),
     ],
+    ids=["other beginning", "other length", "other place", "lower total", "higher total"],
 )
 async def test_another_blob_the_second_time_is_the_end(
-    byte: int, ranges: str, error: type[Exception], connect: Connect
+    byte: int,
+    behaviour: Callable[[int], Behaviour],
+    error: type[Exception],
+    connect: Connect,
 ) -> None:
     """Another beginning, another length or another place: nothing of it is put behind the first."""
     async with RegistrySimulator() as registry:
-        digest = registry.blob(LARGE, get=BreaksAt(byte, ranges=ranges))  # type: ignore[arg-type] # parametrized Literal
+        digest = registry.blob(LARGE, get=behaviour(byte))
         received = await refused(await connect(registry), digest, error)
     assert len(received.body) <= max(0, byte - PIECE_BYTES)
     assert LARGE.startswith(received.body)
