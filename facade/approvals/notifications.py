@@ -78,6 +78,10 @@ class Notifications:
         """Have whoever waits woken when this connection ends."""
         connection.add_termination_listener(lambda _: self._wake.set())
 
+    def forget_connection(self) -> None:
+        """Know that nobody listens any more: the next connection has to LISTEN again."""
+        self.is_listening = False
+
     async def listen(self, connection: asyncpg.Connection) -> None:
         """Listen; or stop listening, if there were too many notifications."""
         if self._deaf_until is not None and self._clock() >= self._deaf_until:

@@ -202,7 +202,7 @@ class StatementFeed:
             self._supervisor.failed(STATEMENTS, error)
             self._note_problem(unreadable(error))
         finally:
-            self._notifications.is_listening = False
+            self._notifications.forget_connection()
             if connection is not None:
                 connection.terminate()
         return was_read
