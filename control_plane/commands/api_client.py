@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import quote
 
 import aiohttp
@@ -32,6 +32,7 @@ TIMEOUT_SECONDS: Final = 60.0  # a check may take 30 s
 MAX_CA_FILE_BYTES: Final = 4 * 1024 * 1024  # some hundred CAs, with the text between them
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page of connections, each with a CA bundle
 PAGE_ITEMS: Final = "200"  # the API's longest page
+MAX_PAGES: Final = 10_000  # of a list: two million entries; beyond them it has no end
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -200,19 +201,29 @@ class ApiClient:
         return [item async for page in self.pages(*path, query=query) for item in page.items]
 
     async def pages(
-        self, *path: str, query: Mapping[str, str] | None = None
+        self, *path: str, query: Mapping[str, str] | None = None, at_most: int = MAX_PAGES
     ) -> AsyncIterator[ItemsPage]:
-        """Yield a list page by page, as the pages arrive; raise as `call` does."""
+        """Yield a list page by page, as the pages arrive; raise as `call` does.
+
+        `ApiUnreachableError` is also raised behind so many pages, and by one that follows itself.
+        """
         asked, is_first = {"limit": PAGE_ITEMS, **(query or {})}, True
-        while True:
+        for _ in range(at_most):
             page = await self.call("GET", *path, query=asked)
-            if not isinstance(page.get("items"), list):
+            items, following = page.get("items"), page.get("next_cursor")
+            if not _are_objects(items) or not isinstance(following, str | None):
                 raise ApiUnreachableError(not_the_api(HTTPStatus.OK, self._url))
-            following = page.get("next_cursor")
-            yield ItemsPage(page["items"], is_whole=is_first and following is None)
+            yield ItemsPage(items, is_whole=is_first and following is None)
             if following is None:
                 return
+            if following == asked.get("cursor"):
+                break
             asked["cursor"], is_first = following, False
+        raise ApiUnreachableError(f"the list that {self._url} answers with has no end")
+
+
+def _are_objects(items: object) -> TypeGuard[list[Json]]:
+    return isinstance(items, list) and all(isinstance(item, dict) for item in items)
 
 
 def _seconds(text: str) -> int | None:

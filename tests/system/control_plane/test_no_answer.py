@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import itertools
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,6 +13,8 @@ import orjson
 import pytest
 from aiohttp import web
 
+from control_plane.commands.api_client import ApiClient, ApiUnreachableError
+from control_plane.serving.config import ClientSettings
 from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority
 from deploy.dev.processes import free_port
 from deploy.dev.product import PROGRAMS
@@ -146,22 +149,46 @@ def test_without_a_terminal_nobody_is_asked_for_a_token(plane: ControlPlane, hos
     assert "Warning" not in finished.stderr
 
 
-async def test_a_page_of_another_service_is_no_list() -> None:
-    """JSON of any other shape is no reason for a traceback."""
-    port = free_port()
+@asynccontextmanager
+async def serving_pages(page: Callable[[web.Request], object]) -> AsyncIterator[str]:
+    """Yield the URL of a service that answers each question for connections with such JSON."""
 
-    async def answer(_: web.Request) -> web.Response:
-        return web.json_response({"items": None})
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(page(request))
 
     app = web.Application()
     app.router.add_get("/v1/connections", answer)
-    runner = web.AppRunner(app)
+    runner, port = web.AppRunner(app), free_port()
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     try:
-        await listed(f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [{"items": None}, {"items": [1]}, {"items": [None]}, {"items": [], "next_cursor": {"a": 1}}],
+)
+async def test_a_page_of_another_service_is_no_list(page: dict[str, object]) -> None:
+    """JSON of any other shape is no reason for a traceback."""
+    async with serving_pages(lambda _: page) as url:
+        assert "is not the control plane" in (await listed(url)).words
+
+
+async def test_a_list_that_does_not_end_is_ended() -> None:
+    """A page that follows itself at once, and one that always has another behind it by a bound."""
+    async with serving_pages(lambda _: {"items": [], "next_cursor": "again"}) as url:
+        assert "has no end" in (await listed(url)).words
+    cursors = map(str, itertools.count())
+    async with (
+        serving_pages(lambda _: {"items": [], "next_cursor": next(cursors)}) as url,
+        ApiClient.anonymous(ClientSettings(url=url)) as client,
+    ):
+        with pytest.raises(ApiUnreachableError, match="has no end"):
+            _ = [page async for page in client.pages("connections", at_most=5)]
+    assert next(cursors) == "5"
 
 
 @pytest.mark.parametrize(
