@@ -1,12 +1,14 @@
 """One facade with a store, as the tests of failing disks use it: what it pulls, keeps and asks."""
 
 import asyncio
+import contextlib
 import random
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 
+from facade.store.file_lock import is_locked
 from facade.values.piece import PIECE_BYTES
 from tests.faults.stored_files import stored_blobs
 from tests.support.device_stream import End
@@ -47,9 +49,20 @@ class Machine:
         assert seen == {(200, End.WHOLE, digest)}
 
     async def is_kept(self, digest: str) -> None:
-        """Return once a blob is stored."""
+        """Return once a blob is stored, and nobody has it open who brought or reads it.
+
+        Until then, a pull that finds its file rotten reads along with what is left of its arrival.
+        """
         name = digest.partition(":")[2]
-        await eventually(lambda: any(path.name == name for path in stored_blobs(self.cache)))
+
+        def is_kept() -> bool:
+            for path in stored_blobs(self.cache):
+                if path.name == name:
+                    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                        return not is_locked(file.fileno())
+            return False
+
+        await eventually(is_kept)
 
     def asked(self, digest: str) -> int:
         """Return how often upstream was asked for a blob's bytes."""
