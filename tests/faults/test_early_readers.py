@@ -175,15 +175,18 @@ async def test_what_lies_behind_the_end_is_let_go_of_at_once(world: World) -> No
     serve(world, InTurn((first, Stalls(after=1), rest)))
     simulator = world.hosts["g"].simulator
     behind = (LENGTH + 5 * PIECE_BYTES, LENGTH + 6 * PIECE_BYTES)
-    pulls = asyncio.create_task(pulled(world, [FAR[0], behind]))
+    begins = asyncio.create_task(pulled(world, FAR[:1]))
+    await eventually(lambda: asked_for(world) == 1)  # its answer is the first one's
+    other = asyncio.create_task(pulled(world, [behind]))
     await eventually(lambda: asked_for(world) == 2)
     first.gate.set()
     try:
         await eventually(lambda: asked_for(world) == 3 and simulator.open_connections == 1)
     finally:
         rest.gate.set()
-        [near, _] = await pulls
-    assert near == right(FAR[:1])[0]
+        near = await begins
+        await other
+    assert near == right(FAR[:1])
 
 
 async def test_once_a_blob_of_unknown_length_arrives_no_range_is_asked_for(tmp_path: Path) -> None:
