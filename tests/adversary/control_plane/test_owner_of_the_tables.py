@@ -21,7 +21,10 @@ _MOVE = "UPDATE audit_entries SET sequence = sequence + $1 WHERE sequence > 4 AN
 
 
 @pytest.mark.attack
-@bounds("control_plane.proof.chain_store.BATCH_BYTES")
+@bounds(
+    "control_plane.proof.chain_store.FOLLOWED_ENTRIES",
+    "control_plane.proof.chain_store.BATCH_BYTES",
+)
 async def test_a_log_that_is_written_into(attacked: AttackedPlane) -> None:
     """Rows of 250 KB behind the end of the chain, and acts in other places of it, by turns.
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -18,6 +18,8 @@ from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import connect, pull_path
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
+
+TRIES: Final = 10  # to ask a facade that is attacked, on a busy machine
 
 
 @frozen
@@ -72,12 +74,17 @@ class AttackedFacade:
         """Return the path of a digest's referrers."""
         return pull_path(self.registry, subject, kind="referrers")
 
-    def metric(self, name: str) -> float:
-        """Return a metric, added up over its labels."""
-        told = self.facade.operations("/metrics")[1]
+    def metric(self, name: str, **labels: str) -> float:
+        """Return a metric, added up over the labels that are not given."""
+        asked = (self.facade.operations("/metrics") for _ in range(TRIES))
+        told = next((text for status, text in asked if status), "")
         assert f"# TYPE {name} " in told
+        given = [f'{label}="{value}"' for label, value in labels.items()]
         found = [
-            each for each in told.splitlines() if each.partition(" ")[0].partition("{")[0] == name
+            each
+            for each in told.splitlines()
+            if each.partition(" ")[0].partition("{")[0] == name
+            and all(label in each for label in given)
         ]
         return sum(float(each.rpartition(" ")[2]) for each in found)
 

@@ -8,14 +8,18 @@ import pytest
 
 from shared.outside_bytes import Party
 from tests.adversary.facade.attacked import AttackedFacade
-from tests.adversary.facade.common_checks import reloading_goes_on
+from tests.adversary.facade.common_checks import (
+    EXPOSED,
+    READ_BY_ALL,
+    reloading_goes_on,
+    require_still_looking,
+)
 from tests.adversary.guards import check
 from tests.support.eventually import eventually
 from tests.support.swapped_files import put
 
 pytestmark = pytest.mark.attack
-OWN, READ_BY_ALL = 0o600, 0o644
-EXPOSED = 'facade_private_key_exposed{setting="FACADE_TLS_KEY_FILE"} 1.0'
+OWN = 0o600
 MAX_LOG_BYTES = 1024 * 1024
 VICTIMS = '"event":"answered"'  # the line of each of its pulls; a quick machine writes many
 PAUSE_SECONDS = 0.1  # between two changes; each is read at once, because of a signal
@@ -44,7 +48,7 @@ async def test_one_byte_of_each_file_is_another_all_the_time(
             await asyncio.sleep(PAUSE_SECONDS)
         for name, content in (right | {"device-ca.pem": authority}).items():
             put(folder / name, content)
-        facade.child.process.send_signal(signal.SIGHUP)
+        await require_still_looking(facade)
 
 
 @check(

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from shared.outside_bytes import Party
 from tests.adversary.facade.attacked import AttackedFacade
-from tests.adversary.facade.common_checks import reloading_goes_on
+from tests.adversary.facade.common_checks import reloading_goes_on, require_still_looking
 from tests.adversary.guards import check
 from tests.adversary.nonsense import Nonsense
 from tests.support.database_writer import DatabaseWriter, Row
@@ -163,4 +163,4 @@ async def test_files_of_nonsense(attacked: AttackedFacade) -> None:
             await asyncio.sleep(0.05)
         for path, content in before.items():
             await asyncio.to_thread(put, path, content)
-        facade.child.process.send_signal(signal.SIGHUP)
+        await require_still_looking(facade)

@@ -24,6 +24,7 @@ STRANGERS = 32  # connections that are made anew for ever
 @bounds(
     "facade.devices.handshake.STALL_SECONDS",
     "facade.devices.tls.HANDSHAKE_TIMEOUT_SECONDS",
+    "facade.devices.handshake_time.MOST_HANDSHAKE_SECONDS",
 )
 @pytest.mark.parametrize("addresses", [1, 50])
 async def test_handshakes_that_are_left(attacked: AttackedFacade, addresses: int) -> None:
