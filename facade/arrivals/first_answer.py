@@ -93,15 +93,15 @@ async def _range_answer(
 
     No others: one of this blob was just refused, or lied. A range behind its end says nothing.
     """
-    with suppress(RangeRefusedError, UnexpectedAnswerError):
+    with suppress(UnexpectedAnswerError):
         if (answer := await _suffix_answer(upstream, right, first, stack)) is not None:
             return answer, answer.has_ranges
     try:
         answer = await _part_answer(upstream, right, first, stack)
-    except UnexpectedAnswerError:
-        return None, False
     except RangeRefusedError as refused:
         return None, refused.total is not None and refused.total <= first_part(first)[0]
+    except UnexpectedAnswerError:
+        return None, False
     return answer, not upstream.lengths.was_mistold(right.key.digest)
 
 
