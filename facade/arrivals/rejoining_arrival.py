@@ -69,28 +69,38 @@ class RejoiningArrival:
 
     async def sendable(self, want: Want) -> int:
         """Wait as `Arrival` says, also beyond the death of its owner."""
+        has_ended = False
         while True:
             try:
                 return await self._arrival.sendable(want)
             except OwnerDiedError:
-                await self._rejoin()
+                if has_ended:
+                    raise StoreGaveUpError from None
+                has_ended = not await self._rejoin()
 
     async def note_marked(self, device: str) -> None:
         """Note it as `Arrival` says."""
         await self._arrival.note_marked(device)
 
-    async def _rejoin(self) -> None:
+    async def _rejoin(self) -> bool:
+        """Read along with whoever takes it over; False if that has ended since.
+
+        Then the file may be proven by now.
+        """
         if self._arrival.repository != self._own:
             raise StoreGaveUpError
         try:
             arrival = await self._join()
-        except (NothingArrivesError, NoRoomError, OSError) as error:
+        except NothingArrivesError:
+            return False
+        except (NoRoomError, OSError) as error:
             raise StoreGaveUpError from error
         if (arrival.length, arrival.inode) != (self.length, self.inode):
             raise StoreGaveUpError
         self._arrival = arrival
         for want in self._wants:
             arrival.want(want)
+        return True
 
     def read_nowait(self, offset: int, count: int) -> Piece | None:
         """Return bytes that may be sent, as `Arrival` says."""
