@@ -10,7 +10,7 @@ import pytest
 from shared.oci import Kind
 from tests.faults.stored_world import Content, World
 from tests.growth.measured import Growth, Sizes
-from tests.support.eventually import eventually
+from tests.support.eventually import eventually, some_turns
 from tests.support.leftovers import leftovers
 from tests.support.simulators.behaviour import Behaviour, Holds, Honest
 
@@ -39,7 +39,7 @@ async def test_a_cold_pull_leaves_nothing_to_the_collector(world: World, growth:
             for _ in range(size):
                 pulled += 1
                 await _pull(world, pulled)
-            await asyncio.sleep(0.01)  # the ends of tasks
+            await some_turns()  # the ends of tasks
         growth.point(LEFT, size=size, cost=len(left.objects), unit="objects")
     growth.holds(LEFT, exponent=0, at_most=0)
 
@@ -88,4 +88,4 @@ async def _stop(world: World, number: int, how: End) -> None:
     holds.gate.set()
     await world.settled()
     await eventually(lambda: host.simulator.open_connections == 0)
-    await asyncio.sleep(0.01)  # the ends of tasks
+    await some_turns()  # the ends of tasks

@@ -17,7 +17,7 @@ from typing_extensions import override
 from facade.devices.cork import QUIET_TURNS
 from facade.devices.device_transport import TURN_BYTES, UNSENT_BYTES
 from tests.support.device_socket import End, fill_kernel
-from tests.support.eventually import eventually
+from tests.support.eventually import eventually, some_turns
 from tests.support.leftovers import leftovers
 from tests.support.noted_connections import Connection, Connections, DeviceTls, Notes
 from tests.support.tls_records import (
@@ -603,5 +603,5 @@ async def test_a_connection_that_has_ended_is_gone_at_once(connections: Connecti
         connections.forget(ended.transport)
         del ended.notes.transport  # as aiohttp's protocol lets go of it
         del ended
-        await asyncio.sleep(0.01)  # the last turns of the loop
+        await some_turns()
     assert left.objects == []

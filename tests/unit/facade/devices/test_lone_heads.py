@@ -341,7 +341,7 @@ async def test_a_connection_lives_while_it_is_answered_and_ends_when_it_is_not(
     serve: Serve, device_tls: ssl.SSLContext
 ) -> None:
     """Answers at once count as any other for the keep-alive."""
-    seconds = 1.0
+    seconds = 2.0
     scene = await serve(keep_alive_seconds=seconds)
     loop = asyncio.get_running_loop()
     async with connected(scene, device_tls) as connection:
