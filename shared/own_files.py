@@ -28,7 +28,8 @@ class NotOwnError(PermissionError):
 def prepare_own_folder(folder: Path) -> None:
     """Make a configured folder, or take it if it is ours; then only we can enter it.
 
-    Raises `NotOwnError` and other `OSError`.
+    One that has anything for others in it is left as open as it is: a wrong setting names `/etc`,
+    and nobody but root could use the machine. Raises `NotOwnError` and other `OSError`.
     """
     folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     found = folder.stat()  # the folder that a link leads to
@@ -37,7 +38,9 @@ def prepare_own_folder(folder: Path) -> None:
             f"every user of the machine may write {folder.name}: name a folder below it"
         )
     _require_own(found, folder)
-    if found.st_uid == os.geteuid():  # root's, made for us, is as root made it
+    if found.st_uid != os.geteuid():  # root's, made for us, is as root made it
+        return
+    if stat.S_IMODE(found.st_mode) != DIRECTORY_MODE and not _has_anything_for_others(folder):
         folder.chmod(DIRECTORY_MODE)
 
 
@@ -75,6 +78,15 @@ def require_own_file(descriptor: int, path: Path | str) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise NotOwnError(f"{Path(path).name} is no file")
     _require_own(found, path)
+
+
+def _has_anything_for_others(folder: Path) -> bool:
+    """Tell whether others may use anything in a folder. Nothing of ours is for them."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # it has gone meanwhile
+            if path.lstat().st_mode & stat.S_IRWXO:
+                return True
+    return False
 
 
 def make_own_database(path: Path) -> None:

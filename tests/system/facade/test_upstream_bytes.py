@@ -27,6 +27,7 @@ from tests.support.simulators.behaviour import (
     MoreBytes,
     NoLength,
     OtherBytes,
+    Ranged,
     RawBytes,
     TypedAs,
     WebPage,
@@ -261,12 +262,15 @@ async def test_another_blob_the_second_time_is_a_reset(
     device: Device, upstream: RegistrySimulator
 ) -> None:
     """Another beginning, another length, another place: nothing of it reaches the device."""
+    byte = 4 * PIECE_BYTES
+    behaviours: dict[str, Behaviour] = {
+        "other_beginning": BreaksAt(byte, ranges="other_beginning"),
+        "other_length": BreaksAt(byte, ranges="other_length"),
+        "other_total": Ranged(breaks_at=byte, total_off=1),
+        "wrong": BreaksAt(byte, ranges="wrong"),
+    }
     digests = {
-        ranges: upstream.blob(
-            content_of(ranges, LARGE),
-            get=BreaksAt(4 * PIECE_BYTES, ranges=ranges),
-        )
-        for ranges in ("other_beginning", "other_length", "other_total", "wrong")
+        told: upstream.blob(content_of(told, LARGE), get=get) for told, get in behaviours.items()
     }
     for told, outcome in (await outcomes(device, upstream, digests)).items():
         assert (outcome.status, outcome.end) == (200, End.RESET), told

@@ -41,6 +41,30 @@ def test_a_folder_that_others_may_enter_is_closed(folder: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+def test_a_folder_of_ours_is_closed_with_what_we_left_in_it(folder: Path) -> None:
+    """As a facade leaves it whose folder was opened by hand."""
+    (folder / "blobs").mkdir(mode=0o700)
+    os.close(open_own(folder / "index.sqlite3", os.O_RDWR | os.O_CREAT))
+    folder.chmod(0o755)
+    prepare_own_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "link"])
+def test_a_folder_with_anything_for_others_stays_open(folder: Path, what: str) -> None:
+    """It is `/etc`, say, by a mistake: root's process would lock all others out of the machine."""
+    match what:
+        case "file":
+            (folder / "passwd").touch(mode=0o644)
+        case "folder":
+            (folder / "ssl").mkdir(mode=0o755)
+        case _:
+            (folder / "mtab").symlink_to("/proc/self/mounts")
+    folder.chmod(0o755)
+    prepare_own_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+
+
 def test_the_configured_folder_may_be_a_link(folder: Path, tmp_path: Path) -> None:
     """As systemd makes it with DynamicUser."""
     link = tmp_path / "link"
