@@ -1,6 +1,7 @@
 """The operations address: `/healthz`, `/readyz`, `/metrics`. Plain HTTP, never for devices."""
 
-from collections.abc import Callable, Iterable, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from enum import Enum, auto
 from http import HTTPStatus
 from itertools import chain
@@ -19,10 +20,13 @@ from facade.loop.single_flight import SingleFlight
 from facade.metrics.approval_metrics import ApprovalMetrics
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.problems import FacadePart, Finding, Problem, Stops, ToldProblems, problem_of
+from facade.serving.operations_connections import OperationsConnection
 from facade.serving.operations_pace import OperationsPace
 from facade.serving.servable import Servable
 from shared.process_metrics import EXPOSITION_TYPE
 from shared.supervised import Supervisor
+
+METRICS_PATH: Final = "/metrics"
 
 _NEVER_READ: Final = -1
 # Each in its own lines.
@@ -157,7 +161,12 @@ def operations_app(
 
     @web.middleware
     async def paced(request: web.Request, handler: Handler) -> web.StreamResponse:
-        await pace.until_due()
+        connection = request.protocol
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+        # Metrics may have to rest besides, so who waits for them gives way as others do.
+        if isinstance(connection, OperationsConnection) and request.path != METRICS_PATH:
+            pause = connection.pause
+        await pace.until_due(pause)
         return await handler(request)
 
     async def exposition(_: web.Request) -> web.Response:
@@ -177,7 +186,7 @@ def operations_app(
     app = web.Application(middlewares=[paced])
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", exposition)
+    app.router.add_get(METRICS_PATH, exposition)
     return app
 
 

@@ -1,7 +1,8 @@
 """Connections to the operations address: how many there may be, and which gives way.
 
 It asks nobody who they are, and some networks let everybody reach it. So few are open at once.
-Beyond them the oldest of the address that has most gives way.
+Beyond them the oldest of the address that has most gives way. If it waits for its pace, it is
+answered first: whoever opens many connections would else end each probe that waits.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing_extensions import override
 
 from facade.devices.by_site import BySite
 from shared.site import site_of
+from shared.stopping import is_set_within
 
 MOST_CONNECTIONS: Final = 64  # a probe, some scrapers, and people; 10 KiB each
 
@@ -23,7 +25,7 @@ class OperationsConnections:
     """Those that are open, or about to be."""
 
     _manager: web.Server
-    _open: BySite["_Connection"] = field(factory=BySite, init=False)
+    _open: BySite["OperationsConnection"] = field(factory=BySite, init=False)
     _beginning: set[asyncio.Task[None]] = field(factory=set, init=False)
 
     def take(self, accepted: socket.socket, peer: str) -> None:
@@ -31,31 +33,45 @@ class OperationsConnections:
         if self._open.count >= MOST_CONNECTIONS:
             self._open.oldest_of(self._open.site_with_most).give_way()
         loop = asyncio.get_running_loop()
-        made = _Connection(self._manager, self._open, site_of(peer), loop=loop, access_log=None)
+        made = OperationsConnection(
+            self._manager, self._open, site_of(peer), loop=loop, access_log=None
+        )
         beginning = loop.create_task(_begin(made, accepted))
         self._beginning.add(beginning)
         beginning.add_done_callback(self._beginning.discard)
 
 
-class _Connection(web.RequestHandler):
+class OperationsConnection(web.RequestHandler):
     """aiohttp's handler of one connection, which has a place among all."""
 
-    __slots__ = ("_gave_way", "_link", "_open", "_site")
+    __slots__ = ("_gave_way", "_is_waiting", "_link", "_must_hurry", "_open", "_site")
 
     def __init__(
-        self, manager: web.Server, those: BySite["_Connection"], site: str, **settings: Any
+        self, manager: web.Server, those: BySite["OperationsConnection"], site: str, **settings: Any
     ) -> None:
         super().__init__(manager, **settings)
         self._open, self._site = those, site
         self._link: asyncio.Transport | None = None  # None: it is about to begin
-        self._gave_way = False
+        self._gave_way = self._is_waiting = False
+        self._must_hurry = asyncio.Event()
         those.add(self, site)
 
+    async def pause(self, seconds: float) -> None:
+        """Wait before a short answer, but no longer than its place is free."""
+        self._is_waiting = True
+        try:
+            await is_set_within(self._must_hurry, seconds)
+        finally:
+            self._is_waiting = False
+
     def give_way(self) -> None:
-        """End now, for another one."""
+        """End for another one: now, or with the answer that it waits to give."""
         self._gave_way = True
         self._open.remove(self, self._site)
-        if self._link is not None:
+        if self._is_waiting:
+            self._must_hurry.set()
+            self.close()  # behind that answer
+        elif self._link is not None:
             self._link.abort()
 
     @override
@@ -71,7 +87,7 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
 
 
-async def _begin(connection: _Connection, accepted: socket.socket) -> None:
+async def _begin(connection: OperationsConnection, accepted: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     try:
         await loop.connect_accepted_socket(lambda: connection, accepted)

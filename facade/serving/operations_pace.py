@@ -35,10 +35,10 @@ class OperationsPace:
         """Begin rested."""
         self._answers = Pace(ANSWERED_PER_SECOND, ANSWERED_AT_ONCE, self._clock)
 
-    async def until_due(self) -> None:
-        """Wait before an answer, if there were many."""
+    async def until_due(self, pause: Callable[[float], Awaitable[None]]) -> None:
+        """Wait before an answer, if there were many. `pause` is given seconds."""
         if not self._answers.take_now(1):
-            await self._pause(PAUSE_SECONDS)
+            await pause(PAUSE_SECONDS)
 
     async def scraped(self, scrape: Callable[[], Awaitable[bytes]]) -> bytes:
         """Return what a scrape gives, once the one before has been rested from."""

@@ -1,6 +1,8 @@
 """Who may have how many connections to the operations address."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import aiohttp
 import pytest
@@ -8,9 +10,10 @@ from aiohttp import web
 
 from deploy.dev.processes import free_port
 from facade.errors import StartError
-from facade.serving.operations_connections import MOST_CONNECTIONS
+from facade.serving.operations_connections import MOST_CONNECTIONS, OperationsConnection
 from facade.serving.operations_endpoint import serve_operations
 from shared.setting_types import ListenAddress
+from shared.stopping import end_tasks
 from tests.support.eventually import eventually
 from tests.support.held_sockets import held, held_sockets
 
@@ -51,6 +54,40 @@ async def test_the_address_that_has_most_gives_way(port: int) -> None:
     ):
         await eventually(lambda: held(many) == MOST_CONNECTIONS - len(others))
         assert held(others) == len(others)
+
+
+async def test_what_waits_for_its_pace_is_answered_before_it_gives_way() -> None:
+    """Whoever opens many connections ends no probe that waits."""
+    app, port, waiting = web.Application(), free_port(), 0
+
+    async def alive_in_an_hour(request: web.Request) -> web.Response:
+        nonlocal waiting
+        assert isinstance(request.protocol, OperationsConnection)
+        waiting += 1
+        await request.protocol.pause(3600.0)
+        return web.Response(text="alive")
+
+    app.router.add_get("/healthz", alive_in_an_hour)
+
+    def waits(count: int) -> bool:
+        return waiting == count
+
+    async def asks() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: facade\r\n\r\n")
+            return await reader.read()
+        finally:
+            writer.close()
+
+    async with serve_operations(app, ListenAddress("127.0.0.1", port)):
+        probes = list[asyncio.Task[bytes]]()
+        for count in range(1, MOST_CONNECTIONS + 3):
+            probes.append(asyncio.create_task(asks()))
+            await eventually(partial(waits, count))
+        assert [(await each)[-5:] for each in probes[:2]] == [b"alive"] * 2
+        assert not any(each.done() for each in probes[2:])
+        await end_tasks(*probes[2:])
 
 
 async def test_an_address_in_use_is_an_error(port: int) -> None:

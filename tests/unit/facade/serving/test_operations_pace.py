@@ -38,13 +38,13 @@ async def test_whoever_asks_in_loops_waits_for_each_answer_and_after_a_rest_for_
 ) -> None:
     """Whoever asks a few times waits for none."""
     clock = Clock()
-    pace = OperationsPace(clock, pause=paused)
+    pace = OperationsPace(clock)
     for _ in range(ANSWERED_AT_ONCE + 3):
-        await pace.until_due()
+        await pace.until_due(paused)
     assert paused.pauses == [PAUSE_SECONDS] * 3
     clock.now += ANSWERED_AT_ONCE / ANSWERED_PER_SECOND
     for _ in range(ANSWERED_AT_ONCE):
-        await pace.until_due()
+        await pace.until_due(paused)
     assert len(paused.pauses) == 3
 
 
