@@ -243,7 +243,7 @@ class Filling:
 
     def _leave_slow(self) -> None:
         """Leave a stream that keeps the others waiting. What it had not brought is fetched anew."""
-        slow = self._widening.slowest(self._streams.running)
+        slow = self._widening.slowest(self._streams.running, has_ranges=self._has_ranges)
         if slow is not None:
             _log.warning(
                 "a stream is far slower than the others, it is left",

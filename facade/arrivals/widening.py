@@ -102,9 +102,12 @@ class Widening:
         self._slack += (waited - waited_before) / max(1, begun) - (busy - busy_before)
         self._looked = waited, busy
 
-    def slowest(self, streams: Iterable[BlobStream]) -> BlobStream | None:
-        """Return a stream to leave, because it keeps the others waiting."""
-        running = [each for each in streams if not each.is_left]
+    def slowest(self, streams: Iterable[BlobStream], *, has_ranges: bool) -> BlobStream | None:
+        """Return a stream to leave, because it keeps the others waiting.
+
+        None where the registry gives no ranges: all would begin again, from the first byte.
+        """
+        running = [each for each in streams if not each.is_left and has_ranges]
         compared = {each.download: each for each in self._compared(running)}
         slow = self._slow.slowest(self._clock(), compared, self._average)
         if not self._slow.may_leave:

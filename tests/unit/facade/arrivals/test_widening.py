@@ -54,12 +54,12 @@ async def test_a_stream_alone_is_left_if_another_one_of_its_blob_was(world: Worl
             span.has_begun = has_begun
             return BlobStream(span, is_further=is_further)
 
-        def left(*streams: BlobStream) -> BlobStream | None:
+        def left(*streams: BlobStream, has_ranges: bool = True) -> BlobStream | None:
             """Return which of these is left an hour later; they bring nothing meanwhile."""
             nonlocal now
-            widening.slowest(streams)
+            widening.slowest(streams, has_ranges=has_ranges)
             now += 3600.0
-            return widening.slowest(streams)
+            return widening.slowest(streams, has_ranges=has_ranges)
 
         first = stream(has_begun=True)
         while widening.wanted == 1:
@@ -70,4 +70,5 @@ async def test_a_stream_alone_is_left_if_another_one_of_its_blob_was(world: Worl
         assert left(alone) is None
         assert left(first, dead) is not None
         widening.rest()
+        assert left(alone, has_ranges=False) is None  # it would begin again, each time
         assert left(alone) is alone
