@@ -237,9 +237,11 @@ class BoundedConnection(ResponseHandler):
         self.force_close()
         self.close()
 
-    @property
-    def read_bytes(self) -> int:
-        """How many bytes are read from the transport at once, if it can read so (`LargeReads`)."""
+    def begin_read(self) -> int:
+        """Return how many bytes are read at once, if the transport can read so (`LargeReads`).
+
+        Behind a body's beginning, more of it may wait from then on.
+        """
         body = self._body
         if not self._is_large or body is None:
             return USUAL_BYTES

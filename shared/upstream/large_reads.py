@@ -61,9 +61,8 @@ class ReadMemory:
 class ReadsLargely(Protocol):
     """A connection that says how much is read for it at once."""
 
-    @property
-    def read_bytes(self) -> int:
-        """How many bytes are read at once."""
+    def begin_read(self) -> int:
+        """Return how many bytes are read now, at once."""
 
     def data_received(self, data: bytes) -> None:
         """Take what was read."""
@@ -91,7 +90,7 @@ class LargeReads(asyncio.BufferedProtocol):
     @override
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return memory to read into."""
-        return self._memory.of(self._connection.read_bytes)
+        return self._memory.of(self._connection.begin_read())
 
     @override
     def buffer_updated(self, nbytes: int) -> None:
