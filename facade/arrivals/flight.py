@@ -154,7 +154,7 @@ class Flight:
                 if early is not None:
                     await self._leave_early(early)
             finally:
-                self._readers.count -= 1
+                self._readers.leave()
                 if self._readers.count == 0:
                     self._last_one_left()
 
@@ -216,16 +216,17 @@ class Flight:
         elif self._told is not None and self._told.is_some:  # readers of another process
             self._readers.wait_for_others(self._last_one_left)
         elif not self._machine.is_proven:
-            self._readers.begin_grace(self._cancel)
+            self._readers.begin_grace(self._begun, self._cancel)
             self._end_grace()
 
     def _end_grace(self) -> None:
-        if self._readers.have_enough:
+        if self._readers.have_enough(self._begun):
             self._cancel()
 
     @property
     def _begun(self) -> Progress | None:
-        return self._readers.progress
+        begun = self._progress.result() if self._progress.done() else None
+        return begun if isinstance(begun, Progress) else None
 
     async def _run(self) -> None:
         stopped = ArrivalEndedError("the flight was stopped")  # if nothing else ends it
@@ -344,8 +345,6 @@ class Flight:
         await announcing.announce(answer)
 
     def _tell(self, progress: Progress | Failed) -> None:
-        if isinstance(progress, Progress):
-            self._readers.progress = progress
         self._progress.set_result(progress)
         self._has_progress.set()
 

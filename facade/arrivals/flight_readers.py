@@ -23,7 +23,6 @@ class FlightReaders:
 
     _grace: Grace
     count: int = field(default=0, init=False)
-    progress: Progress | None = field(default=None, init=False)  # once they may read
     _devices: set[str] = field(factory=set, init=False)  # `GRACE_DEVICES` of those that joined
     _goes_on_to: float = field(default=math.inf, init=False)  # bytes, while nobody reads it
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
@@ -33,10 +32,11 @@ class FlightReaders:
         """Whether so many have wanted it that it is worth more than others."""
         return len(self._devices) >= GRACE_DEVICES
 
-    @property
-    def have_enough(self) -> bool:
-        """Whether nobody reads it and what was asked for has come, unless that is all of it."""
-        progress = self.progress
+    def have_enough(self, progress: Progress | None) -> bool:
+        """Tell whether nobody reads it and what was asked for has come, unless that is all of it.
+
+        `progress`: from when they may read on.
+        """
         if progress is not None and progress.is_ahead:
             return False  # asked again once that is written: what came is kept
         reached, length = (progress.come.count, progress.length) if progress else (0, None)
@@ -50,9 +50,12 @@ class FlightReaders:
         self._goes_on_to = math.inf
         self.stop_timer()
 
-    def begin_grace(self, stop: Callable[[], None]) -> None:
+    def leave(self) -> None:
+        """Note that one has left."""
+        self.count -= 1
+
+    def begin_grace(self, progress: Progress | None, stop: Callable[[], None]) -> None:
         """Note that the last one has left: `stop` is called after the grace period."""
-        progress = self.progress
         reached, wanted = (progress.come.count, progress.wanted) if progress else (0, 0)
         self._goes_on_to = self._grace.end(len(self._devices), reached, wanted)
         if progress is not None:

@@ -107,7 +107,7 @@ class Widening:
 
         None where the registry gives no ranges: all would begin again, from the first byte.
         """
-        running = [each for each in streams if not each.is_left and has_ranges]
+        running = [each for each in streams if not each.is_left] if has_ranges else []
         compared = {each.download: each for each in self._compared(running)}
         slow = self._slow.slowest(self._clock(), compared, self._average)
         if not self._slow.may_leave:
