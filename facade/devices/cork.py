@@ -16,7 +16,7 @@ QUIET_TURNS: Final = 2
 class Cork:
     """`TCP_CORK` (tcp(7)) of one connection. `is_done`: nothing waits, and no writer is paused."""
 
-    __slots__ = ("_connection", "_is_done", "_is_watched", "_loop", "is_in", "quiet_turns")
+    __slots__ = ("_connection", "_is_done", "_is_watched", "_loop", "_quiet_turns", "is_in")
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Cork:
         self._loop, self._connection, self._is_done = loop, connection, is_done
         self.is_in = False  # whether packets that are not full are held back
         self._is_watched = False
-        self.quiet_turns = 0  # since the last write, which begins them again
+        self._quiet_turns = 0  # turns since the last write
 
     def put_in(self) -> None:
         """Hold back a packet that is not full, until nothing was written for some turns."""
@@ -36,6 +36,10 @@ class Cork:
             self.is_in = True
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
             self.watch()
+
+    def note_write(self) -> None:
+        """Count the turns again from zero."""
+        self._quiet_turns = 0
 
     def watch(self) -> None:
         """Count turns from now on. Call it again whenever `is_done` becomes true."""
@@ -57,8 +61,8 @@ class Cork:
         self._is_watched = False
         if not (self.is_in and self._is_done()):
             return
-        if self.quiet_turns < QUIET_TURNS:
-            self.quiet_turns += 1
+        if self._quiet_turns < QUIET_TURNS:
+            self._quiet_turns += 1
             self.watch()
         else:
             self.take_out()

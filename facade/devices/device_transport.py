@@ -266,7 +266,7 @@ class DeviceTransport(asyncio.Transport):
             self._end(_lost(error))
             return False
         self._given += len(data)
-        self._cork.quiet_turns = 0
+        self._cork.note_write()
         return True
 
     def _is_drained(self) -> bool:
