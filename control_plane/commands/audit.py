@@ -271,9 +271,12 @@ async def _newest(pages: AsyncIterator[Sequence[Json]], last: int) -> AsyncItera
 async def _pages(wanted: AuditFilter) -> AsyncIterator[Sequence[Json]]:
     """Yield the entries a few at a time, from the database if one is configured, else the API."""
     if settings(AuditListSettings).database_url is not None:
-        async with _log() as (database, verifier):
+        async with (
+            _log() as (database, verifier),
+            aclosing(_lines(database, verifier, wanted)) as lines,
+        ):
             page = list[Json]()
-            async for line in _lines(database, verifier, wanted):
+            async for line in lines:
                 page.append(line.view())
                 if len(page) == PRINTED_ENTRIES:
                     yield page
