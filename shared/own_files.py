@@ -80,15 +80,6 @@ def require_own_file(descriptor: int, path: Path | str) -> None:
     _require_own(found, path)
 
 
-def _has_anything_for_others(folder: Path) -> bool:
-    """Tell whether others may use anything in a folder. Nothing of ours is for them."""
-    for path in folder.iterdir():
-        with suppress(FileNotFoundError):  # it has gone meanwhile
-            if path.lstat().st_mode & stat.S_IRWXO:
-                return True
-    return False
-
-
 def make_own_database(path: Path) -> None:
     """Make an empty file for SQLite below a configured folder, or take the one there.
 
@@ -108,3 +99,12 @@ def _require_own(found: os.stat_result, path: Path | str) -> None:
     if found.st_mode & stat.S_IWGRP and found.st_gid not in {os.getegid(), *os.getgroups()}:
         group = f"a group that is not ours ({found.st_gid})"
         raise NotOwnError(f"{group} may write {Path(path).name}")
+
+
+def _has_anything_for_others(folder: Path) -> bool:
+    """Tell whether others may use anything in a folder. Nothing of ours is for them."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # it has gone meanwhile
+            if path.lstat().st_mode & stat.S_IRWXO:
+                return True
+    return False

@@ -45,10 +45,12 @@ class DeviceServers:
             minimum="1.3",
         )
         servers = cls(tls, device_ca)
-        yield servers
-        for listener, devices in servers._running:
-            listener.stop()
-            await devices.shut_down(1.0)
+        try:
+            yield servers
+        finally:
+            for listener, devices in servers._running:
+                listener.stop()
+                await devices.shut_down(1.0)
 
     def begin(
         self, handler: DeviceHandler, limits: ConnectionLimits | None = None, **settings: Any
