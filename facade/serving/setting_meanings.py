@@ -33,9 +33,11 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     ),
     "state_dir": Meaning(
         "a folder that keeps over restarts what is believed; each process has its own, made 0700"
+        " unless it holds anything for others"
     ),
     "cache_dir": Meaning(
-        "the blob store; one folder for all processes of a machine, made 0700",
+        "the blob store; one folder for all processes of a machine, made 0700 unless it holds"
+        " anything for others",
         default="none; required unless FACADE_CACHE_MAX_BYTES is 0",
     ),
     "cache_max_bytes": Meaning(
