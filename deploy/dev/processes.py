@@ -93,6 +93,7 @@ class Child:
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("start children from the main thread: they die with their thread")
+        begin_log(log)
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [*_tied_to_us(death_signal, identity), *map(str, command)],
@@ -160,6 +161,17 @@ class Child:
     def resume(self) -> None:
         """Undo `pause`."""
         os.killpg(self.pid, signal.SIGCONT)
+
+
+def begin_log(log: Path) -> None:
+    """Make a program's log, or cut off a last line without an end.
+
+    SIGKILL ends a write(2) to a file at any page's end. A program that is started after it, on the
+    same log, would go on in that line.
+    """
+    log.touch()
+    written = log.read_bytes()
+    os.truncate(log, written.rfind(b"\n") + 1)
 
 
 def _tied_to_us(death_signal: str, identity: Identity | None) -> list[str]:

@@ -101,24 +101,27 @@ class Rounds:
         self._asked_before = len(self.upstream.requests)
         self._start(touches)
         asked = [victim.path] * DEVICES_A_BLOB + others + [left.path for left in self._left]
-        pulls = [asyncio.create_task(_outcome(self.device, each)) for each in asked]
-        match how:
-            case "bytes":
-                reached = chance.randrange(holds.byte + 1)
-                await eventually(
-                    lambda: self._reached(victim) >= reached or self._has_no_room(digest),
-                    BEGIN_SECONDS,
-                )
-            case "end":
-                await eventually(lambda: pulls[0].done() or self._has_all(digest), BEGIN_SECONDS)
-                await asyncio.sleep(chance.random() * COMMIT_SECONDS)
-            case _:
-                await asyncio.wait(pulls)
-        self.died_touching += not self.facade.child.running
-        self.facade.child.kill()
-        holds.gate.set()
-        self.upstream.blob(content, get=PACE)
-        self._judge(asked, await asyncio.gather(*pulls))
+        async with asyncio.TaskGroup() as group:
+            pulls = [group.create_task(_outcome(self.device, each)) for each in asked]
+            match how:
+                case "bytes":
+                    reached = chance.randrange(holds.byte + 1)
+                    await eventually(
+                        lambda: self._reached(victim) >= reached or self._has_no_room(digest),
+                        BEGIN_SECONDS,
+                    )
+                case "end":
+                    await eventually(
+                        lambda: pulls[0].done() or self._has_all(digest), BEGIN_SECONDS
+                    )
+                    await asyncio.sleep(chance.random() * COMMIT_SECONDS)
+                case _:
+                    await asyncio.wait(pulls)
+            self.died_touching += not self.facade.child.running
+            self.facade.child.kill()
+            holds.gate.set()
+            self.upstream.blob(content, get=PACE)
+        self._judge(asked, [each.result() for each in pulls])
         self._look(victim)
 
     def _start(self, touches: int) -> None:

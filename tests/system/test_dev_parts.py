@@ -134,6 +134,15 @@ def test_a_child_that_ignores_signals_is_killed(tmp_path: Path) -> None:
     assert wait_for(lambda: has_ended(int(child.log_tail)))
 
 
+def test_a_line_that_was_cut_by_a_kill_is_not_gone_on_with(tmp_path: Path) -> None:
+    """A write(2) to a file ends at any page if its process is killed; the next begins a line."""
+    log = tmp_path / "log"
+    log.write_text('{"event": "whole"}\n{"eve')
+    child = Child.start(["/bin/echo", '{"event": "next"}'], log=log)
+    assert child.process.wait() == 0
+    assert log.read_text() == '{"event": "whole"}\n{"event": "next"}\n'
+
+
 def has_ended(pid: int) -> bool:
     """Whether it is gone, or dead and only waits to be noticed."""
     try:

@@ -25,7 +25,7 @@ import orjson
 from attrs import define, field, frozen
 
 from deploy.dev.debian import REPOSITORY
-from deploy.dev.processes import Child, ChildFailedError
+from deploy.dev.processes import Child, ChildFailedError, begin_log
 
 RUN_SECONDS = 120.0  # of a command, on a loaded machine
 _MILLISECONDS = 1000
@@ -85,7 +85,7 @@ class WarmProgram:
 
         Its log is there when this returns, as `Child.start` has it.
         """
-        log.touch()
+        begin_log(log)
         return Child(self._fork(arguments, environment, cwd, log, log), self._name, log)
 
     def run(
