@@ -16,7 +16,7 @@ import pytest
 from attrs import frozen
 
 TIMES: Final = 1000  # that a bound is raised
-BOUNDS: Final = "bounds: what the row guards, by the names of docs/bounds.md"
+BOUNDS: Final = "bounds: what the row guards, by the names of docs/bounds"
 CHECK: Final = "check: what the row guards, as a text of the product and what stands there without"
 NOTHING: Final = "guards_nothing: why the row cannot fail by a bound of the product"
 

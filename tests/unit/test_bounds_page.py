@@ -1,4 +1,4 @@
-"""docs/bounds.md: all of it is in the code, with that value, and all of that is in it."""
+"""docs/bounds: each bound there is in the code with that value, and each of the code is there."""
 
 import importlib
 import re
@@ -11,6 +11,9 @@ import pytest
 from deploy.dev import settings_page
 
 ROOT = Path(__file__).parents[2]
+BOUNDS = ROOT / "docs" / "bounds"
+INDEX = BOUNDS / "README.md"
+PAGES = sorted(set(BOUNDS.glob("*.md")) - {INDEX, BOUNDS / "attacks.md"})
 PRODUCT = ("facade", "control_plane", "shared")
 _BOUND = re.compile(r"^((?:MAX|MOST)_[A-Z0-9_]+)(?:: [^=\n]*)? = ", re.MULTILINE)
 # What is called so, and bounds no peer. A new one is on the page, or here with its reason.
@@ -63,9 +66,9 @@ _UNITS = {"": 1.0, "bytes": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "days": 864
 
 
 def _rows() -> list[tuple[str, str, str]]:
-    """Return what, bound and name of each row."""
-    section = (ROOT / "docs" / "bounds.md").read_text().partition("\n## What attacks cost\n")[0]
-    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| ")]
+    """Return what, bound and name of each row of each peer's page."""
+    lines = [line for page in PAGES for line in page.read_text().splitlines()]
+    rows = [line.strip("|").split("|") for line in lines if line.startswith("| ")]
     named = [[cell.strip() for cell in row] for row in rows if row[0].strip() != "what"]
     return [(what, bound, name.strip("`")) for what, _per, bound, name, _measured in named]
 
@@ -119,6 +122,12 @@ def test_each_bound_of_the_product_is_on_the_page() -> None:
 def test_what_bounds_no_peer_is_in_the_code(pattern: str) -> None:
     """A pattern that fits nothing would let the next one slip by."""
     assert any(fnmatchcase(bound, pattern) for bound in OF_THE_PRODUCT)
+
+
+@pytest.mark.parametrize("page", sorted(BOUNDS.glob("*.md")), ids=lambda page: str(page.name))
+def test_each_page_is_in_the_index(page: Path) -> None:
+    """Whoever asks what a peer may cost begins there."""
+    assert page == INDEX or f"]({page.name})" in INDEX.read_text()
 
 
 def test_no_bound_is_named_twice() -> None:
