@@ -5,7 +5,7 @@ proof is of what readers are given, whichever stream brought it last.
 
 What an earlier flight has left is hashed again only when the proof is needed. A device that reads a
 blob in one range after the other, with pauses, begins a flight with each: all of the blob's
-beginning would be hashed for each range (docs/decisions/pulls.md).
+beginning would be hashed for each range (docs/decisions/arrivals.md).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """How much of a blob is read for a device at a time: little until it has shown that it keeps up.
 
 What was read and encrypted for a device that stopped waits in memory, unless the kernel took it at
-once. Small pieces cost more time for a device that keeps up (docs/decisions/pulls.md). Pure.
+once. Small pieces cost more time for a device that keeps up (docs/decisions/stored-blobs.md). Pure.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Writes one answer into a device's connection: its head goes with the first bytes of its body.
 
 aiohttp sends the head of a streamed answer by itself. That is a TLS record, a system call and a
-packet more, which took a tenth of the CPU of a small blob (docs/decisions/pulls.md).
+packet more, which took a tenth of the CPU of a small blob (docs/decisions/stored-blobs.md).
 """
 
 from aiohttp.http import StreamWriter

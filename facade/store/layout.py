@@ -116,7 +116,7 @@ class Layout:
         """The same as `blob`, as text: every warm pull asks.
 
         With a `Path` of both files a blob is opened by twice as many calls of functions
-        (docs/decisions/pulls.md).
+        (docs/decisions/stored-blobs.md).
         """
         return f"{self.root}/blobs/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
 

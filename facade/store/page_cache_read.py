@@ -1,7 +1,7 @@
 """Reads what is most likely in the page cache: on the loop without waiting, else in a thread.
 
 A hop to a thread for every 64 KiB took 4 times the CPU of all else in a warm read
-(docs/decisions/pulls.md).
+(docs/decisions/stored-blobs.md).
 """
 
 import errno

@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import define, field
 
-# 64 devices that keep up are up to 16 MiB apart (docs/decisions/pulls.md).
+# 64 devices that keep up are up to 16 MiB apart (docs/decisions/stored-blobs.md).
 RECENT_BYTES: Final = 16 * 1024 * 1024
 RECENT_PIECES: Final = 512  # of the smallest that is checked; of tiny ones the objects count, too
 
