@@ -24,6 +24,7 @@ _ROOMS = {
     "docs/device-costs.md": ("facade",),
     "docs/facade.md": ("facade",),
     "docs/control-plane.md": ("control_plane",),
+    "docs/operators.md": ("control_plane",),
     "facade/README.md": ("facade",),
     "control_plane/README.md": ("control_plane",),
     "shared/README.md": ("shared",),

@@ -23,7 +23,7 @@ from tests.support.commands import run_command
 from tests.support.control_plane import ControlPlane
 from tests.support.examples import TypedCommand, commands, example
 
-OPERATING, PLANE = "docs/operating.md", "docs/control-plane.md"
+OPERATING, PLANE, WORK = "docs/operating.md", "docs/control-plane.md", "docs/operators.md"
 PASSWORD = "documented-password"
 MIGRATE_HERE = "-- now: control-plane migrate, as registry_owner\n"
 OWNER, LOGIN, FACADE = "registry_owner", "control_plane", "facade_1"
@@ -163,7 +163,7 @@ async def test_operators_work(plane: ControlPlane, host: str, tmp_path: Path) ->
             plane.run, "connections", "show", host, "--json", operator="bob"
         )
         values["sha256:…"] = str(orjson.loads(shown)["fingerprint"])
-    for typed in commands(example(PLANE, "control-plane devices").text):
+    for typed in commands(example(WORK, "control-plane devices").text):
         if typed.words[2] == "lift":
             listed = plane.run("devices", "list", "--serial", serial, "--json", operator="bob")
             values["ID"] = orjson.loads(listed)[0]["id"]
