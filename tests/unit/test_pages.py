@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+MOST_WORDS = 3000  # a quarter of an hour
 _LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#\s]*)(?:#(?P<heading>[^)\s]*))?\)")
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _TABLE = re.compile(r"^(?:\|.*\n)+", re.MULTILINE)
@@ -106,6 +107,38 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Here\n[good](#here) [bad](#there) [gone](gone.md)\n")
     assert dead_links(page) == ["](#there)", "](gone.md)"]
+
+
+def test_each_page_of_the_docs_is_in_the_index() -> None:
+    """A page that nothing leads to is read by nobody."""
+    docs = REPOSITORY / "docs"
+    index = (docs / "README.md").read_text("utf-8")
+    names = [page.name for page in docs.glob("*.md") if page.name != "README.md"]
+    names += [f"{page.parent.name}/README.md" for page in docs.glob("*/README.md")]
+    assert [name for name in names if f"({name})" not in index] == []
+
+
+def is_too_long(page: Path) -> bool:
+    """Tell whether nobody will read a page to its end; what is made by a program is looked up."""
+    text = page.read_text("utf-8")
+    is_made = "do not edit it by hand" in text
+    return not is_made and len(text.split()) > MOST_WORDS
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_a_page_can_be_read_at_one_sitting(page: Path) -> None:
+    """What has more to say is two pages, for two readers or on two subjects."""
+    if page.name != "CHANGELOG.md":  # it grows with each release, and its entries are short
+        assert not is_too_long(page)
+
+
+def test_a_long_page_is_found(tmp_path: Path) -> None:
+    """Unless a program made it."""
+    page = tmp_path / "page.md"
+    page.write_text("word " * (MOST_WORDS + 1))
+    assert is_too_long(page)
+    page.write_text("Made by `make docs`; do not edit it by hand. " + "word " * MOST_WORDS)
+    assert not is_too_long(page)
 
 
 def files_not_there(page: Path, rooms: Iterable[str]) -> list[str]:
