@@ -186,6 +186,15 @@ class Progress:
         self.come.add(first, end)
         self._wake(first)
 
+    def begin_stream(self, stream: Fetched) -> None:
+        """Note that a stream brings some of it now."""
+        self.streams.append(stream)
+        self.has_streams = True
+
+    def end_stream(self, stream: Fetched) -> None:
+        """Note that it brings no more."""
+        self.streams.remove(stream)
+
     def show(self, chunk: bytes, first: int) -> None:
         """Give readers the first whole pieces that come, while they are written; no others."""
         if self.length is not None and (come := self._first_pieces.take(chunk, first, self.length)):

@@ -2,25 +2,31 @@
 
 A stream that takes over what another one was to bring ends that one only when it has begun itself:
 so a registry that refuses it has broken nothing off.
+
+If the registry gives no ranges, one of them brings the whole.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Final
 
 from attrs import define, field
 
 from facade.arrivals.arrival import Progress
-from facade.arrivals.gaps import ALIGNED_BYTES, Fetched, Segment
+from facade.arrivals.gaps import ALIGNED_BYTES, Fetched, Segment, aligned_end
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.hash_along import HashAlong
 from facade.arrivals.ingest_writer import IngestWriter
 from facade.arrivals.span_download import SpanDownload
+from facade.arrivals.want import Want
 from facade.loop.outcome import Failed, outcome_of
 from facade.loop.thread_work import until_done
 from facade.store.ingest_file import OwnedIngest
 from facade.store.segment_writer import SegmentWriter
+
+MAX_SKIPPED_BYTES: Final = 256 * 1024  # that come a second time, so that an answer may go on
 
 # Has a thread write so many bytes, within the quota. Raises `StoreGaveUpError` and `OSError`.
 WriteSegment = Callable[[SegmentWriter, Callable[[], None], int], Awaitable[None]]
@@ -63,12 +69,12 @@ class BlobStreams:
     # Told what has come, in bytes, and for how many seconds a stream had waited for it.
     _note: Callable[[int, float], None]
     running: list[BlobStream] = field(factory=list, init=False)
+    has_ranges: bool = field(default=True, init=False)  # if not, only the whole can be had
 
     def start(self, stream: BlobStream) -> None:
         """Begin to bring a span."""
         self.running.append(stream)
-        self._progress.streams.append(stream.download)
-        self._progress.has_streams = True
+        self._progress.begin_stream(stream.download)
         stream.task = asyncio.create_task(outcome_of(partial(self._bring, stream)))
         stream.task.add_done_callback(lambda _: self._progress.hungry.set())
 
@@ -76,7 +82,7 @@ class BlobStreams:
         """Have a stream end where a segment begins; False if it has come further."""
         for stream in self.running:
             if segment.cut is not None and stream.download is segment.cut:
-                stream.download.end = segment.first
+                stream.download.cut(segment.first)
                 return stream.download.reached < segment.first
         return segment.cut is None
 
@@ -86,6 +92,49 @@ class BlobStreams:
         Until then nobody else may: they would bring the same.
         """
         return download is not None and any(each.cuts is download for each in self.running)
+
+    def leave_unwanted(self, wants: Sequence[Want]) -> None:
+        """Let go of what nobody waits for any more: its bytes would be bought in vain."""
+        if not wants:
+            return
+        wanted = {(want.at, want.wanted_end or self._length) for want in wants}
+        if (shown := self._progress.just_come) is not None:  # somebody has it: it is to be kept
+            wanted.add((shown.first, shown.end))
+        for stream in self.running:
+            span = stream.download
+            ends = (end for at, end in wanted if at < span.end and end > span.at)
+            wanted_end = max(ends, default=span.reached)
+            least = aligned_end(max(wanted_end, span.reached), self._length)
+            if span.end - least > MAX_SKIPPED_BYTES:  # less costs less than another connection
+                span.cut(least)
+
+    def may_bring_the_whole(self) -> bool:
+        """Tell whether one stream may: if it is the only one."""
+        if len(self.running) > 1:
+            return False
+        self.has_ranges = False
+        return True
+
+    def do_without_ranges(self) -> None:
+        """Leave every stream but one that has all the rest, if there is one."""
+        self.has_ranges = False
+        with_rest = next((each for each in self.running if each.download.has_the_rest), None)
+        for stream in self.running:
+            if stream is not with_rest:
+                stream.cancel()
+
+    def longer(self, end: int) -> int | None:
+        """Return to where a stream may go on whose end had been cut; None if others bring that."""
+        progress = self._progress
+        come_to = progress.come.run_end(end)
+        is_short = come_to - end <= MAX_SKIPPED_BYTES
+        wants_all = any(want.needs_all for want in progress.wants)
+        is_brought = any(each.at <= come_to < each.end for each in progress.streams)
+        if not is_short or not wants_all or is_brought:
+            return None
+        following = progress.come.next_first(come_to, self._length)
+        begins = [each.at for each in progress.streams if come_to <= each.at and come_to < each.end]
+        return min([following, *begins])
 
     def take_ended(self) -> list[tuple[BlobStream, Failed | None]]:
         """Return the streams that have ended since it was asked last, with how they failed."""
@@ -110,7 +159,7 @@ class BlobStreams:
 
     def _forget(self, stream: BlobStream) -> None:
         self.running.remove(stream)
-        self._progress.streams.remove(stream.download)
+        self._progress.end_stream(stream.download)
 
     async def _bring(self, stream: BlobStream) -> None:
         """Write what a stream brings."""
@@ -122,7 +171,7 @@ class BlobStreams:
         )
         try:
             expected, asked_at = download.reached, time.monotonic()
-            async for chunk in download.chunks():
+            async for chunk in download.chunks(self):
                 self._note(len(chunk), time.monotonic() - asked_at)
                 if not self._takes_over(stream, expected):
                     return
@@ -156,7 +205,7 @@ class BlobStreams:
             return True
         if before.reached > first or self._progress.come.run_end(first) > first:
             return False
-        before.end = min(before.end, first)
+        before.cut(first)
         return True
 
     async def _append(
@@ -164,7 +213,7 @@ class BlobStreams:
     ) -> None:
         before = sink.checked
         await self._write(sink, partial(self._write_and_hash, sink, chunks), sum(map(len, chunks)))
-        download.at = max(download.at, sink.checked)
+        download.note_written(sink.checked)
         self._progress.advance(before, sink.checked)
         self._progress.note_written(chunks)
         self._hash.note()

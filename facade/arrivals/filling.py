@@ -26,7 +26,7 @@ from facade.arrivals.coming_rate import ComingRate
 from facade.arrivals.doubted_length import DoubtedLength
 from facade.arrivals.early_readers import EarlyReader
 from facade.arrivals.further_segments import further_segment
-from facade.arrivals.gaps import MAX_STREAMS, Segment, aligned_end, next_segment
+from facade.arrivals.gaps import MAX_STREAMS, Segment, next_segment
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.hash_along import HashAlong
 from facade.arrivals.span_download import NoRangesError, SpanDownload
@@ -49,7 +49,6 @@ from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 
 # Readers in other processes are not heard, so they are looked for.
 LOOK_SECONDS: Final = 0.05
-MAX_SKIPPED_BYTES: Final = 256 * 1024  # that come a second time, so that an answer may go on
 
 _log = get_logger("facade.filling")
 
@@ -74,7 +73,6 @@ class Filling:
     _rate: ComingRate = field(factory=ComingRate, init=False)
     _streams: BlobStreams = field(init=False)
     _validator: Validator | None = field(default=None, init=False)  # of the first answer
-    _has_ranges: bool = field(default=True, init=False)
     _one_at_a_time: Rest = field(init=False)  # after one of several failed
 
     def __attrs_post_init__(self) -> None:
@@ -106,12 +104,12 @@ class Filling:
         `doubted`: its length, if only ranges have told that. `early`: for whom it asks already.
         Raises what keeps the rest from coming, `WrongBytesError` and `OSError`.
         """
-        self._has_ranges = has_ranges
+        if not has_ranges:
+            self._streams.do_without_ranges()
         hashing = asyncio.create_task(outcome_of(self._hash.to_the_end))
         hashing.add_done_callback(lambda _: self._progress.hungry.set())
         try:
             if first is not None:
-                first.longer, first.may_be_whole = self._longer, self._is_alone
                 self._validator = first.validator
                 self._streams.start(BlobStream(first))
             for each in early:
@@ -135,19 +133,21 @@ class Filling:
             self._widening.end(await self._streams.end())
             await until_done(hashing)
 
-    def span(self, segment: Segment) -> SpanDownload:
-        """Return the download of a segment, which has not asked yet."""
-        return self._download(segment.first, segment.end)
-
     def _start_early(self, early: EarlyReader) -> None:
         """Bring what is asked for already, as far as that is a part of the blob."""
         if (part := early.part(self._length)) is not None:
-            download = self._download(*part)
-            download.early = early
             with spending(early.payer):
-                self._streams.start(BlobStream(download))
+                self._streams.start(BlobStream(self._download(*part, early=early)))
 
-    def _download(self, first: int, end: int, *, is_whole: bool = False) -> SpanDownload:
+    def _download(
+        self,
+        first: int,
+        end: int,
+        *,
+        is_whole: bool = False,
+        beside: Validator | None = None,
+        early: EarlyReader | None = None,
+    ) -> SpanDownload:
         return SpanDownload(
             self._length,
             first,
@@ -156,22 +156,15 @@ class Filling:
             self._repository,
             self._verifier.digest,
             is_whole,
-            longer=self._longer,
-            may_be_whole=self._is_alone,
+            beside=beside,
+            early=early,
         )
-
-    def _is_alone(self) -> bool:
-        """Tell whether one stream may bring the whole, and have it bring all the rest."""
-        if len(self._streams.running) > 1:
-            return False
-        self._has_ranges = False
-        return True
 
     def _begin_streams(self) -> None:
         """Begin to fetch what is wanted now."""
-        if not self._has_ranges or self._progress.come.count >= self._length:
+        if not self._streams.has_ranges or self._progress.come.count >= self._length:
             self._hash.need()
-        if not self._has_ranges:
+        if not self._streams.has_ranges:
             self._widening.narrow()
             self._go_on_whole()
             return
@@ -182,7 +175,7 @@ class Filling:
         wants = list(self._wants())
         whole = next((want for want in wants if want.needs_all), None)
         if whole is None:
-            self._leave_unwanted(wants)
+            self._streams.leave_unwanted(wants)
         else:
             self._hash.need()
         while len(self._streams.running) < most:
@@ -197,7 +190,7 @@ class Filling:
             if segment is None or not self._streams.cut(segment):
                 break
             with spending(segment.payer):
-                self._streams.start(BlobStream(self.span(segment)))
+                self._streams.start(BlobStream(self._download(segment.first, segment.end)))
         if whole is None or self._progress.is_left or is_one_at_a_time:
             self._widening.stop_waiting()
             return
@@ -235,15 +228,14 @@ class Filling:
         return self._length - self._progress.come.count
 
     def _start_further(self, segment: Segment, *, has_place: bool) -> None:
-        download = self.span(segment)
-        download.beside, download.may_be_whole = self._validator, lambda: False
+        download = self._download(segment.first, segment.end, beside=self._validator)
         running = (each.download for each in self._streams.running)
         cuts = next((each for each in running if each is segment.cut), None)
         self._streams.start(BlobStream(download, is_further=True, has_place=has_place, cuts=cuts))
 
     def _leave_slow(self) -> None:
         """Leave a stream that keeps the others waiting. What it had not brought is fetched anew."""
-        slow = self._widening.slowest(self._streams.running, has_ranges=self._has_ranges)
+        slow = self._widening.slowest(self._streams.running, has_ranges=self._streams.has_ranges)
         if slow is not None:
             _log.warning(
                 "a stream is far slower than the others, it is left",
@@ -257,7 +249,7 @@ class Filling:
         if not self._streams.running and self._progress.come.count < self._length:
             self._streams.start(BlobStream(self._download(0, self._length, is_whole=True)))
         elif len(self._streams.running) == 1 and self._streams.running[0].download.has_the_rest:
-            self._streams.running[0].download.end = self._length
+            self._streams.running[0].download.bring_the_rest()
 
     def _wants(self) -> Iterator[Want]:
         """Yield what is wanted: here, in other processes, and by those who left."""
@@ -275,35 +267,6 @@ class Filling:
             for first, end in self._progress.asked:
                 for gap, gap_end in self._progress.come.gaps(first, end):
                     yield Want(gap, gap_end, Ends.WITH_ITS_BYTES, is_all=False)
-
-    def _leave_unwanted(self, wants: Sequence[Want]) -> None:
-        """Let go of what nobody waits for any more: its bytes would be bought in vain."""
-        if not wants:
-            return
-        wanted = {(want.at, want.wanted_end or self._length) for want in wants}
-        if (shown := self._progress.just_come) is not None:  # somebody has it: it is to be kept
-            wanted.add((shown.first, shown.end))
-        for stream in self._streams.running:
-            span = stream.download
-            ends = (end for at, end in wanted if at < span.end and end > span.at)
-            wanted_end = max(ends, default=span.reached)
-            least = aligned_end(max(wanted_end, span.reached), self._length)
-            if span.end - least > MAX_SKIPPED_BYTES:  # less costs less than another connection
-                span.end = least
-
-    def _longer(self, end: int) -> int | None:
-        """Return to where a stream may go on whose end had been cut; None if others bring that."""
-        come_to = self._progress.come.run_end(end)
-        is_short = come_to - end <= MAX_SKIPPED_BYTES
-        wants_all = any(want.needs_all for want in self._progress.wants)
-        is_brought = any(each.at <= come_to < each.end for each in self._progress.streams)
-        if not is_short or not wants_all or is_brought:
-            return None
-        following = self._progress.come.next_first(come_to, self._length)
-        begins = [
-            each.at for each in self._progress.streams if come_to <= each.at and come_to < each.end
-        ]
-        return min([following, *begins])
 
     def _require_readable(self) -> None:
         """Give the file up if a piece of it is not what came: each reader would meet it again."""
@@ -329,7 +292,7 @@ class Filling:
         download = stream.download
         is_refusal = failed.is_a(NoRangesError) and not download.is_whole
         if is_refusal or (failed.is_a(UnexpectedAnswerError) and self._streams.running):
-            self._do_without_ranges()
+            self._streams.do_without_ranges()
             self._widening.narrow()
         elif failed.is_a(UpstreamError) and self._streams.running:
             self._one_at_a_time.begin(time.monotonic())
@@ -357,12 +320,3 @@ class Filling:
             bytes=download.reached,
             reason=failed.name,
         )
-
-    def _do_without_ranges(self) -> None:
-        """Leave every stream but one that has all the rest, if there is one."""
-        self._has_ranges = False
-        running = self._streams.running
-        with_rest = next((each for each in running if each.download.has_the_rest), None)
-        for stream in running:
-            if stream is not with_rest:
-                stream.cancel()

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from facade.arrivals.breaks import (
     MIN_PART_BYTES,
@@ -46,8 +46,25 @@ class NoRangesError(PullError):
     """The registry does not give this range of the blob. It may give the whole."""
 
 
-def _same(_: int) -> None:
-    """Let a span be no longer than it is."""
+class Others(Protocol):
+    """The streams that bring a blob, as one of them asks them."""
+
+    def may_bring_the_whole(self) -> bool:
+        """Tell whether one may bring the whole instead of its span; then it brings all the rest."""
+
+    def longer(self, end: int) -> int | None:
+        """Return to where a stream may go on that has come to its end; None: it may not."""
+
+
+@frozen
+class _Nobody:
+    """No other streams: a span may become the whole, and is no longer than it is."""
+
+    def may_bring_the_whole(self) -> bool:
+        return True
+
+    def longer(self, end: int) -> None:
+        del end
 
 
 @define(eq=False)
@@ -61,19 +78,16 @@ class SpanDownload:
     _repository: RepositoryName
     _digest: Digest
     is_whole: bool = False  # the whole is asked for, in one answer
-    # Where the span may go on to once it has come to its end, while its answer goes on; None: it
-    # may not.
-    longer: Callable[[int], int | None] = _same
-    # Whether the whole may come instead of the span, if the registry gives that.
-    may_be_whole: Callable[[], bool] = lambda: True
     # Other streams bring the blob, too: each answer has to say that it is about the same bytes as
-    # this one, and what is refused is not asked for again. None: it is alone.
-    beside: Validator | None = None
-    early: EarlyReader | None = None  # for whom it is asked for already: that answer is the first
-    at: int = field(init=False)  # bytes before it may be read; whoever writes them moves it
+    # this one, and what is refused is not asked for again. None: it is taken as it comes.
+    _beside: Validator | None = field(default=None, kw_only=True)
+    # For whom it is asked for already: that answer is the first.
+    _early: EarlyReader | None = field(default=None, kw_only=True)
+    at: int = field(init=False)  # bytes before it may be read
     is_claim: bool = field(default=False, init=False)  # whether its headers may be a blob's
     validator: Validator | None = field(default=None, init=False)  # of its latest answer
     has_begun: bool = field(default=False, init=False)  # whether some of it has come
+    _others: Others = field(factory=_Nobody, init=False)  # while it is read
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _chunks: AsyncIterator[bytes] | None = field(default=None, init=False)
     _first: asyncio.Task[bytes | Failed] | None = field(default=None, init=False)  # chunk, so far
@@ -145,12 +159,25 @@ class SpanDownload:
                 if not (says_nothing(error) and await self._may_resume(error)):
                     raise
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield its bytes as they come.
+    def cut(self, end: int) -> None:
+        """Bring no more than what is before an offset."""
+        self.end = min(self.end, end)
+
+    def bring_the_rest(self) -> None:
+        """Go on to the end of the blob, as the present answer does (`has_the_rest`)."""
+        self.end = self.length
+
+    def note_written(self, end: int) -> None:
+        """Note that its bytes before an offset may be read."""
+        self.at = max(self.at, end)
+
+    async def chunks(self, others: Others | None = None) -> AsyncIterator[bytes]:
+        """Yield its bytes as they come. `others`: that bring the blob, too.
 
         Raises `NoRangesError`, `UnexpectedAnswerError` if an answer is about another length, or
         another `UpstreamError` if resuming was given up.
         """
+        self._others = self._others if others is None else others
         while self.reached < self.end:
             try:
                 if self._chunks is None:
@@ -191,7 +218,7 @@ class SpanDownload:
         """Go on where the answer has more of what is wanted."""
         if self.end >= self._answer_end:
             return False
-        before, longer = self.end, self.longer(self.end)
+        before, longer = self.end, self._others.longer(self.end)
         self.end = max(before, min(longer or 0, self._answer_end))
         return self.end > before
 
@@ -235,7 +262,7 @@ class SpanDownload:
         self._take(answer, asks_range=bool(asks_range))
 
     def _fetch(self, last_byte: int | None) -> AbstractAsyncContextManager[UpstreamAnswer]:
-        early, self.early = self.early, None
+        early, self._early = self._early, None
         if early is not None:
             return early.answered()
         return self._upstream.fetch(
@@ -252,7 +279,7 @@ class SpanDownload:
         self.validator = Validator.of(answer, self._digest)
         self._require_alike(span)
         if span is None and asks_range:
-            if not self.may_be_whole():
+            if not self._others.may_bring_the_whole():
                 raise NoRangesError("the registry answers a range with the whole")
             self.is_whole, self.reached, self.end = True, 0, self.length
         self.is_claim = answer.is_plain
@@ -261,9 +288,9 @@ class SpanDownload:
 
     def _require_alike(self, span: ContentRange | None) -> None:
         """Take no answer beside others of which nobody says that it is about the same bytes."""
-        if self.beside is None or self.validator is None:
+        if self._beside is None or self.validator is None:
             return
-        if span is None or span.total is None or not self.beside.fits(self.validator):
+        if span is None or span.total is None or not self._beside.fits(self.validator):
             raise UnexpectedAnswerError("an answer does not say what the others of its blob do")
 
     def _told_total(self, refused: RangeRefusedError) -> int | None:
@@ -280,7 +307,7 @@ class SpanDownload:
 
         It would keep its span from the others as long as the registry has told it to wait.
         """
-        if self.beside is None or says_nothing(error):
+        if self._beside is None or says_nothing(error):
             return False
         return not self.has_begun or asks_for_patience(error)
 
