@@ -74,18 +74,22 @@ class Breaks:
     _digest: Digest
     _first_delay_seconds: float = FIRST_RESUME_DELAY_SECONDS
     in_a_row: int = field(default=0, init=False)
+    _furthest: int = field(default=0, init=False)  # byte reached when it was asked last
 
-    def count(self) -> bool:
-        """Count one more; tell whether the registry may be asked again."""
+    def note_asked(self, reached: int) -> None:
+        """Note that the registry is asked for what follows the bytes that have come."""
+        self._furthest = max(self._furthest, reached)
+
+    def note_come(self, reached: int) -> None:
+        """Count from the beginning if the present answer has made progress."""
+        if reached - self._furthest >= MIN_PROGRESS_BYTES:
+            self.in_a_row = 0
+
+    async def may_resume(self, error: UpstreamError, reached: int) -> bool:
+        """Count one more; tell whether to try again, after a pause as long as it was asked for."""
         self.in_a_row += 1
-        return self.in_a_row <= MAX_RESUMES_WITHOUT_PROGRESS
-
-    def make_up(self) -> None:
-        """Count from the beginning, because an answer has made progress."""
-        self.in_a_row = 0
-
-    async def pause(self, error: UpstreamError, reached: int) -> None:
-        """Wait before the registry is asked again, as long as it has asked for at the least."""
+        if self.in_a_row > MAX_RESUMES_WITHOUT_PROGRESS:
+            return False
         _log.info(
             "upstream broke, resuming",
             repository=self._repository,
@@ -97,3 +101,4 @@ class Breaks:
         ceiling = min(self._first_delay_seconds * 2**self.in_a_row, MAX_RESUME_DELAY_SECONDS)
         asked = error.retry_after if isinstance(error, _ASKING_FOR_PATIENCE) else None
         await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
+        return True

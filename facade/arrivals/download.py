@@ -5,55 +5,33 @@ right. Memory is constant: one piece, and what one read gave.
 
 The digest decides. If the answer does not name the blob's length, what the registry says of it
 elsewhere is only a claim. If it names none anywhere, the blob ends where the digest says so.
+
+It shares its answers with `span_download`, and is another machine: its bytes may go out as they
+come, so it never goes back, and what comes again is compared on the way; and it may not know its
+end. A span has an end that others move, and begins again where a file is compared.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from facade.arrivals.breaks import (
-    FIRST_RESUME_DELAY_SECONDS,
-    MIN_PART_BYTES,
-    MIN_PROGRESS_BYTES,
-    Breaks,
-    is_break,
-    says_nothing,
-)
+from facade.arrivals.answer_series import AnswerSeries, Asks, told_total
+from facade.arrivals.breaks import FIRST_RESUME_DELAY_SECONDS, is_break
 from facade.arrivals.given_blob import require_there
-from facade.arrivals.unknown_length import Beginning, BrokenBody, length_behind
-from facade.arrivals.validator import Validator
+from facade.arrivals.unknown_length import Beginning, length_behind
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.registries.upstream import Upstream
 from facade.values.piece import MistoldLengthError, WrongBytesError
 from shared.oci import Digest, Kind, RepositoryName
-from shared.upstream.answer import ContentRange
 from shared.upstream.asked_range import AskedRange
-from shared.upstream.errors import (
-    BrokenBodyError,
-    RangeRefusedError,
-    UnexpectedAnswerError,
-    UpstreamError,
-)
+from shared.upstream.errors import RangeRefusedError, UnexpectedAnswerError, UpstreamError
 
 Settle = Callable[[], Awaitable[None]]
 
 
 async def _settled() -> None:
     """Return at once, because the verifier takes each chunk before the next one is asked for."""
-
-
-@frozen
-class _Body:
-    """The bytes of one answer, from the byte reached on."""
-
-    chunks: AsyncIterator[bytes]
-    part: ContentRange | None = None  # of a 206
-
-
-async def _body_of(*chunks: bytes) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
 
 
 @define(eq=False)
@@ -63,17 +41,10 @@ class Download:
     length: int | None  # None: the registry does not tell
     verifier: PieceVerifier
     _upstream: Upstream
-    _repository: RepositoryName
-    _stack: AsyncExitStack
-    _body: _Body
-    _breaks: Breaks
+    answers: AnswerSeries
     _is_told: bool = False  # whether another answer than the one with the bytes told the length
-    is_claim: bool = False  # whether the last answer's headers may be a blob's
-    validator: Validator | None = None  # of its first answer
     _reached: int = 0  # what the verifier has taken, or was given and will take
-    _answered_at: int = field(default=0, init=False)  # where the present answer begins
     _ended_at: int | None = field(default=None, init=False)  # where a body of unknown length ended
-    _knows_ranges: bool = field(default=True, init=False)  # if not, it is asked for the whole again
     _settle: Settle = field(default=_settled, init=False)  # see `unverified_chunks`
 
     async def verified_pieces(self) -> AsyncIterator[bytes]:
@@ -107,24 +78,25 @@ class Download:
     async def _resumed_chunks(self) -> AsyncIterator[bytes]:
         while self._reached != self.length:
             try:
-                async for chunk in self._body.chunks:
+                if self.answers.chunks is None:
+                    await self._ask()
+                async for chunk in self._new_chunks():
                     self._reached += len(chunk)
-                    if self._reached - self._answered_at >= MIN_PROGRESS_BYTES:
-                        self._breaks.make_up()
+                    self.answers.breaks.note_come(self._reached)
                     if self.length is not None and self._reached > self.length:
                         raise self._wrong_length("more bytes than the announced length")
                     yield chunk
                 if await self._is_at_the_end():
                     break
-                await self._ask_for_the_next_part()
+                self.answers.require_next_part(self._reached)
             except UpstreamError as error:
+                self.answers.drop()
                 if not is_break(error):
                     raise
                 if await self._has_all():
                     break  # only the end of the framing is missing
-                if not await self._may_resume(error):
+                if not await self.answers.breaks.may_resume(error, self._reached):
                     raise
-                await self._try_to_resume()
 
     async def _is_at_the_end(self) -> bool:
         """Tell whether the blob ends where a body has ended, as far as anybody can tell."""
@@ -153,110 +125,44 @@ class Download:
         self._upstream.lengths.distrust(self.verifier.digest, self._reached)
         return MistoldLengthError(message)
 
-    async def _ask_for_the_next_part(self) -> None:
-        """Go on after a 206 with less than was asked for (RFC 9110 section 14.4)."""
-        part = self._body.part
-        if part is None or self._reached != part.last + 1 or part.length < MIN_PART_BYTES:
-            raise BrokenBodyError("the body ended early")
-        await self._resume()
-
-    async def _try_to_resume(self) -> None:
-        try:
-            await self._resume()
-        except UpstreamError as again:
-            if not is_break(again):
-                raise
-            self._body = _Body(BrokenBody(again))
-
-    async def resume_behind(self, inherited_bytes: int) -> None:
-        """Ask for what follows the beginning that is there already.
-
-        The verifier has to take that beginning first. Raises `UpstreamError` if upstream does not
-        begin to answer.
-        """
-        self._reached = inherited_bytes
-        while True:
-            try:
-                await self._resume()
-            except UpstreamError as error:
-                if not (says_nothing(error) and await self._may_resume(error)):
-                    raise
-            else:
-                return
-
-    def ask_when_read(self, inherited_bytes: int) -> None:
-        """Ask for what follows a beginning only when the download is read, not now.
-
-        The verifier has to take that beginning first.
-        """
-        self._reached, self._body = inherited_bytes, _Body(self._asked())
-
-    async def _asked(self) -> AsyncIterator[bytes]:
-        await self._resume()
-        async for chunk in self._body.chunks:
-            yield chunk
+    async def begin(self) -> None:
+        """Ask now; raise `UpstreamError`."""
+        await self.answers.begin(self._ask, self._reached)
 
     @property
-    def answer(self) -> AsyncIterator[bytes] | None:
-        """The body of its first answer, if that said how long the blob is, for who resumes it."""
-        return None if self._is_told or self.length is None else self._body.chunks
+    def tells_length(self) -> bool:
+        """Whether its first answer said how long the blob is: a span may go on with that."""
+        return self.length is not None and not self._is_told
 
     async def close(self) -> None:
         """Let go of upstream's answer. Reading on asks again."""
-        await self._stack.aclose()
+        await self.answers.close()
 
-    async def _may_resume(self, error: UpstreamError) -> bool:
-        """Tell, after the pause before a retry, whether to try again."""
-        if not self._breaks.count():
-            return False
-        await self._breaks.pause(error, self._reached)
-        return True
-
-    async def _resume(self) -> None:
-        """Ask the registry for the bytes from the one reached on, so that a link is a new one.
+    async def _ask(self) -> None:
+        """Ask for the bytes from the one reached on, also if what came again broke before it.
 
         The range names its end if that is known, because some registries refuse open ranges.
         """
-        await self._stack.aclose()
-        self._answered_at = self._reached
-        reached = self._reached if self._knows_ranges else 0
-        is_open = self.length is None or not reached
+        first = 0 if self.answers.asks is Asks.WHOLE else self._reached
+        last = self.length - 1 if first and self.length is not None else None
         try:
-            answer = await self._stack.enter_async_context(
-                self._upstream.fetch(
-                    Kind.BLOB,
-                    self._repository,
-                    self.verifier.digest,
-                    AskedRange(reached, None if is_open else (self.length or 0) - 1),
-                    is_resumed=True,
-                )
-            )
+            answer = await self.answers.ask(AskedRange(first, last), self._reached)
         except RangeRefusedError as refused:
             if not self._is_at_the_end_by(refused):
                 raise
-            self._body = _Body(_body_of())
             return
-        self.is_claim = answer.is_plain
         span = answer.content_range
         self._require_same_length(span.total if span else answer.content_length)
-        if span is not None:
-            self._body = _Body(answer.chunks(), span)
-        else:
-            self._body = _Body(self._after_same_beginning(answer.chunks(), self._reached))
+        self.answers.take(answer)
 
     def _is_at_the_end_by(self, refused: RangeRefusedError) -> bool:
-        """Tell whether the registry says that there is nothing more. If not, it is asked for all.
-
-        A refusal that names more bytes than the range left out contradicts itself, and
-        counts as naming none.
-        """
-        total = refused.total
-        if total is not None and total <= self._reached:
-            self._require_same_length(total)
+        """Tell whether the registry says that there is no more. If not, it is asked for all."""
+        total = told_total(refused, self._reached)
+        self._require_same_length(total)
         if self.length is None and total == self._reached:
             self._ended_at = self._reached
             return True
-        self._knows_ranges = False
+        self.answers.go_over(Asks.WHOLE)
         return False
 
     def _require_same_length(self, total: int | None) -> None:
@@ -264,6 +170,14 @@ class Download:
             return
         message = "a resumed answer has another total length"
         raise self._wrong_length(message) if self._is_told else UnexpectedAnswerError(message)
+
+    def _new_chunks(self) -> AsyncIterator[bytes]:
+        """Return what the present answer has of what has not come; nothing if there is none."""
+        chunks = self.answers.chunks
+        if chunks is None:
+            return _nothing()
+        is_again = self._reached and self.answers.part is None
+        return self._after_same_beginning(chunks, self._reached) if is_again else chunks
 
     async def _after_same_beginning(
         self, chunks: AsyncIterator[bytes], reached: int
@@ -281,6 +195,12 @@ class Download:
                     raise WrongBytesError("the registry sent another beginning the second time")
             if rest:
                 yield rest
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    nothing: tuple[bytes, ...] = ()
+    for chunk in nothing:
+        yield chunk
 
 
 @asynccontextmanager
@@ -303,18 +223,9 @@ async def open_download(
             beginning = await Beginning.read(chunks, digest)
             length = await length_behind(beginning, upstream, repository, digest)
             chunks = beginning.chunks()
-        yield Download(
-            length,
-            PieceVerifier(digest, length),
-            upstream,
-            repository,
-            stack,
-            _Body(chunks),
-            Breaks(repository, digest, first_resume_delay),
-            is_told=is_told,
-            is_claim=answer.is_plain,
-            validator=Validator.of(answer, digest),
-        )
+        answers = AnswerSeries(upstream, repository, digest, Asks.REST, first_resume_delay)
+        answers.begin_with(answer, stack, chunks)
+        yield Download(length, PieceVerifier(digest, length), upstream, answers, is_told)
 
 
 @asynccontextmanager
@@ -326,23 +237,11 @@ async def continue_download(
     The verifier has to take the beginning before the download is read. Raises `UpstreamError` if
     upstream does not begin to answer, or denies the blob.
     """
-    async with AsyncExitStack() as stack:
-        nothing = _Body(BrokenBody(BrokenBodyError("")))
-        breaks = Breaks(repository, verifier.digest)
-        download = Download(
-            verifier.length,
-            verifier,
-            upstream,
-            repository,
-            stack,
-            nothing,
-            breaks,
-            reached=inherited_bytes,
-        )
+    async with download_behind(upstream, repository, verifier, inherited_bytes) as download:
         if inherited_bytes == verifier.length:
             await require_there(upstream, repository, verifier.digest)
         else:
-            await download.resume_behind(inherited_bytes)
+            await download.begin()
         yield download
 
 
@@ -355,8 +254,8 @@ async def download_behind(
     The verifier has to take the beginning first, so that no answer stands open while it is hashed.
     A failure then is a break or an answer, as in the middle of any download.
     """
-    async with AsyncExitStack() as stack:
-        nothing, breaks = _Body(_body_of()), Breaks(repository, verifier.digest)
-        download = Download(verifier.length, verifier, upstream, repository, stack, nothing, breaks)
-        download.ask_when_read(inherited_bytes)
-        yield download
+    answers = AnswerSeries(upstream, repository, verifier.digest, Asks.REST)
+    try:
+        yield Download(verifier.length, verifier, upstream, answers, reached=inherited_bytes)
+    finally:
+        await answers.close()

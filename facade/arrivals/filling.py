@@ -20,6 +20,7 @@ from typing import Final
 
 from attrs import define, field
 
+from facade.arrivals.answer_series import AnswerSeries, Asks
 from facade.arrivals.arrival import Progress
 from facade.arrivals.blob_streams import BlobStream, BlobStreams, WriteSegment
 from facade.arrivals.coming_rate import ComingRate
@@ -110,7 +111,7 @@ class Filling:
         hashing.add_done_callback(lambda _: self._progress.hungry.set())
         try:
             if first is not None:
-                self._validator = first.validator
+                self._validator = first.answers.validator
                 self._streams.start(BlobStream(first))
             for each in early:
                 self._start_early(each)
@@ -137,28 +138,11 @@ class Filling:
         """Bring what is asked for already, as far as that is a part of the blob."""
         if (part := early.part(self._length)) is not None:
             with spending(early.payer):
-                self._streams.start(BlobStream(self._download(*part, early=early)))
+                download = SpanDownload(self._length, *part, self._answers(), early=early)
+                self._streams.start(BlobStream(download))
 
-    def _download(
-        self,
-        first: int,
-        end: int,
-        *,
-        is_whole: bool = False,
-        beside: Validator | None = None,
-        early: EarlyReader | None = None,
-    ) -> SpanDownload:
-        return SpanDownload(
-            self._length,
-            first,
-            end,
-            self._upstream,
-            self._repository,
-            self._verifier.digest,
-            is_whole,
-            beside=beside,
-            early=early,
-        )
+    def _answers(self, asks: Asks = Asks.SPAN) -> AnswerSeries:
+        return AnswerSeries(self._upstream, self._repository, self._verifier.digest, asks)
 
     def _begin_streams(self) -> None:
         """Begin to fetch what is wanted now."""
@@ -190,7 +174,9 @@ class Filling:
             if segment is None or not self._streams.cut(segment):
                 break
             with spending(segment.payer):
-                self._streams.start(BlobStream(self._download(segment.first, segment.end)))
+                first, end = segment.first, segment.end
+                download = SpanDownload(self._length, first, end, self._answers())
+                self._streams.start(BlobStream(download))
         if whole is None or self._progress.is_left or is_one_at_a_time:
             self._widening.stop_waiting()
             return
@@ -201,7 +187,7 @@ class Filling:
         """Begin further streams for the whole, as many as pay."""
         running = self._streams.running
         if self._validator is None and running:
-            self._validator = running[0].download.validator
+            self._validator = running[0].download.answers.validator
         if self._validator is None or not self._validator.is_strong:
             return
         come, streams = self._progress.come, self._progress.streams
@@ -228,7 +214,8 @@ class Filling:
         return self._length - self._progress.come.count
 
     def _start_further(self, segment: Segment, *, has_place: bool) -> None:
-        download = self._download(segment.first, segment.end, beside=self._validator)
+        first, end, beside = segment.first, segment.end, self._validator
+        download = SpanDownload(self._length, first, end, self._answers(), beside=beside)
         running = (each.download for each in self._streams.running)
         cuts = next((each for each in running if each is segment.cut), None)
         self._streams.start(BlobStream(download, is_further=True, has_place=has_place, cuts=cuts))
@@ -247,7 +234,8 @@ class Filling:
     def _go_on_whole(self) -> None:
         """Have one stream bring all the rest."""
         if not self._streams.running and self._progress.come.count < self._length:
-            self._streams.start(BlobStream(self._download(0, self._length, is_whole=True)))
+            whole = SpanDownload(self._length, 0, self._length, self._answers(Asks.REST))
+            self._streams.start(BlobStream(whole))
         elif len(self._streams.running) == 1 and self._streams.running[0].download.has_the_rest:
             self._streams.running[0].download.bring_the_rest()
 

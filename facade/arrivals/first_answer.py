@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from facade.arrivals.answer_series import AnswerSeries, Asks
 from facade.arrivals.download import (
     Download,
     continue_download,
@@ -21,7 +22,6 @@ from facade.arrivals.early_readers import asked_part
 from facade.arrivals.gaps import ALIGNED_BYTES, SEGMENT_BYTES, aligned_end, next_segment
 from facade.arrivals.given_blob import require_given_blob, require_there
 from facade.arrivals.span_download import NoRangesError, SpanDownload
-from facade.arrivals.validator import Validator
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.arrivals.want import Ends, Want
 from facade.registries.upstream import Upstream
@@ -76,14 +76,11 @@ async def first_answer(
             return answer
     digest = right.key.digest
     download = await stack.enter_async_context(open_download(upstream, right.repository, digest))
-    length, body = download.length, download.answer
-    if length is None or body is None:
-        return Answer(length, download.is_claim, download)
-    span = SpanDownload(length, 0, length, upstream, right.repository, digest)
-    span.take_answer(
-        body, stack, part=None, is_claim=download.is_claim, validator=download.validator
-    )
-    return Answer(length, download.is_claim, span=span, has_ranges=has_ranges)
+    length, is_claim = download.length, download.answers.is_claim
+    if length is None or not download.tells_length:
+        return Answer(length, is_claim, download)
+    span = SpanDownload(length, 0, length, download.answers.of_a_span())
+    return Answer(length, is_claim, span=span, has_ranges=has_ranges)
 
 
 async def _range_answer(
@@ -122,9 +119,8 @@ async def _part_answer(
         await own.aclose()
         return None
     begin, end = (0, length) if part is None else (first, min(last + 1, length))
-    span = SpanDownload(length, begin, end, upstream, right.repository, digest)
-    validator = Validator.of(answer, digest)
-    span.take_answer(answer.chunks(), own, part=part, is_claim=answer.is_plain, validator=validator)
+    answers = AnswerSeries(upstream, right.repository, digest).begin_with(answer, own)
+    span = SpanDownload(length, begin, end, answers)
     has_ranges = part is not None
     return Answer(
         length, answer.is_plain, span=span, has_ranges=has_ranges, is_told_by_range=has_ranges
@@ -159,9 +155,9 @@ async def _suffix_answer(
         await own.aclose()  # a whole answer would begin at the wrong end
         return None
     begin = aligned_end(part.first, part.total)
-    span = SpanDownload(part.total, begin, part.total, upstream, right.repository, digest)
-    validator, chunks = Validator.of(answer, digest), _behind(answer.chunks(), begin - part.first)
-    span.take_answer(chunks, own, part=part, is_claim=answer.is_plain, validator=validator)
+    chunks = _behind(answer.chunks(), begin - part.first)
+    answers = AnswerSeries(upstream, right.repository, digest).begin_with(answer, own, chunks)
+    span = SpanDownload(part.total, begin, part.total, answers)
     return Answer(part.total, answer.is_plain, span=span, is_told_by_range=True)
 
 
@@ -196,21 +192,19 @@ async def resumed_answer(
     if segment is None:
         await require_there(upstream, right.repository, right.key.digest)
         return Answer(left.length, is_claim=False, come=left.come, left_bytes=left.counted)
-    span = SpanDownload(
-        left.length, segment.first, segment.end, upstream, right.repository, right.key.digest
-    )
+    answers = AnswerSeries(upstream, right.repository, right.key.digest)
+    span = SpanDownload(left.length, segment.first, segment.end, answers)
     stack.push_async_callback(span.close)  # also if it does not begin
     try:
         await span.begin()
     except NoRangesError:
-        span = SpanDownload(
-            left.length, 0, left.length, upstream, right.repository, right.key.digest, is_whole=True
-        )
+        answers = AnswerSeries(upstream, right.repository, right.key.digest, Asks.REST)
+        span = SpanDownload(left.length, 0, left.length, answers)
         stack.push_async_callback(span.close)
         await span.begin()
     return Answer(
         left.length,
-        span.is_claim,
+        answers.is_claim,
         span=span,
         has_ranges=not span.is_whole,
         come=left.come,
@@ -240,4 +234,4 @@ async def resumed_in_order(
         await require_given_blob(upstream, right.repository, right.key.digest)
         behind = download_behind
     download = await stack.enter_async_context(behind(upstream, right.repository, verifier, size))
-    return Answer(None, download.is_claim, download, left_bytes=size)
+    return Answer(None, download.answers.is_claim, download, left_bytes=size)

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Final, Self
 
 from attrs import field, frozen
-from typing_extensions import override
 
 from facade.registries.upstream import Upstream
 from facade.values.piece import PIECE_BYTES, WrongBytesError
@@ -40,6 +39,7 @@ class Beginning:
     _rest: AsyncIterator[bytes] = field(repr=False)
     size: int  # bytes
     is_all: bool  # the body ended, and the digest names these bytes
+    _broken: UpstreamError | None = None  # how the body broke behind it
 
     @classmethod
     async def read(cls, body: AsyncIterator[bytes], digest: Digest) -> Self:
@@ -56,7 +56,7 @@ class Beginning:
                 if size > PIECE_BYTES:
                     return cls(chunks, body, size, is_all=False)
         except UpstreamError as error:
-            return cls(chunks, BrokenBody(error), size, is_all=False)
+            return cls(chunks, body, size, is_all=False, broken=without_frames(error))
         return cls(chunks, body, size, is_all=digest.names(hasher))
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -64,19 +64,10 @@ class Beginning:
         for chunk in self._chunks:
             yield chunk
         self._chunks.clear()
+        if self._broken is not None:
+            raise without_frames(self._broken)
         async for chunk in self._rest:
             yield chunk
-
-
-class BrokenBody(AsyncIterator[bytes]):
-    """A body that breaks at once."""
-
-    def __init__(self, error: UpstreamError) -> None:
-        self._error = without_frames(error)
-
-    @override
-    async def __anext__(self) -> bytes:
-        raise without_frames(self._error)
 
 
 async def blob_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:

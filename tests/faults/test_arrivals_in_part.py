@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from facade.arrivals.answer_series import AnswerSeries, Asks
 from facade.arrivals.span_download import SpanDownload
 from facade.content.source import Blob, PullInProgress
 from facade.registries.payer import FREE
@@ -172,7 +173,9 @@ async def test_the_whole_is_resumed_where_its_answer_broke(world: World) -> None
     serve(world, BreaksEvery(2 * PIECE_BYTES + 3))
     host, repository = world.hosts["g"], RepositoryName.parse(REPOSITORY)
     async with world.processes[0].upstreams.lease(host.connection) as upstream:
-        span = SpanDownload(LENGTH, 0, LENGTH, upstream, repository, BLOB.digest, is_whole=True)
+        span = SpanDownload(
+            LENGTH, 0, LENGTH, AnswerSeries(upstream, repository, BLOB.digest, Asks.REST)
+        )
         body = b"".join([chunk async for chunk in span.chunks()])
         await span.close()
     assert body == BLOB.content

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from facade.arrivals.answer_series import AnswerSeries
 from facade.arrivals.blob_streams import BlobStream
 from facade.arrivals.span_download import SpanDownload
 from facade.arrivals.stream_growth import GrowthTerms
@@ -33,7 +34,9 @@ async def test_bytes_that_had_lain_in_the_socket_were_not_waited_for(
     async with world.processes[0].upstreams.lease(world.hosts["g"].connection) as upstream:
         widening = Widening(upstream, AT_ONCE, lambda: None)
         repository = RepositoryName.parse("team/app")
-        stream = BlobStream(SpanDownload(LENGTH, 0, LENGTH, upstream, repository, BLOB.digest))
+        stream = BlobStream(
+            SpanDownload(LENGTH, 0, LENGTH, AnswerSeries(upstream, repository, BLOB.digest))
+        )
         stream.download.has_begun = True
         for _ in range(2):  # a window is between two looks
             widening.look([stream], LENGTH)
@@ -50,7 +53,7 @@ async def test_a_stream_alone_is_left_if_another_one_of_its_blob_was(world: Worl
 
         def stream(*, is_further: bool = False, has_begun: bool = False) -> BlobStream:
             repository = RepositoryName.parse("team/app")
-            span = SpanDownload(LENGTH, 0, LENGTH, upstream, repository, BLOB.digest)
+            span = SpanDownload(LENGTH, 0, LENGTH, AnswerSeries(upstream, repository, BLOB.digest))
             span.has_begun = has_begun
             return BlobStream(span, is_further=is_further)
 
