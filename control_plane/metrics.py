@@ -104,7 +104,7 @@ class ControlPlaneMetrics:
             registry=self.registry,
         )
         self.last_export.set(math.nan)
-        self.database_waits = Histogram(
+        self._database_waits = Histogram(
             "control_plane_database_wait_seconds",
             "Until there was a connection to the database, or none in time",
             ("pool",),
@@ -185,8 +185,11 @@ class ControlPlaneMetrics:
             connections.labels(name, "idle").set_function(pool.get_idle_size)
             connections.labels(name, "in_use").set_function(partial(_in_use, pool))
             limit.labels(name).set(pool.get_max_size())
-            self.database_waits.labels(name)
-        database.on_wait = lambda name, seconds: self.database_waits.labels(name).observe(seconds)
+            self._database_waits.labels(name)
+
+    def note_database_wait(self, pool: str, seconds: float) -> None:
+        """Count a wait for a connection of one of the database's pools."""
+        self._database_waits.labels(pool).observe(seconds)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""

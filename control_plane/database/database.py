@@ -29,6 +29,8 @@ COMMAND_TIMEOUT_SECONDS: Final = 10.0  # statements are short; only the act lock
 MOST_ANSWER_BYTES: Final = 256 * 1024 * 1024  # a checkpoint of the audit log has 128 MiB at most
 
 DatabaseConnection = PoolConnectionProxy
+# Told of which pool, and after how many seconds there was a connection, or none in time.
+NoteWait = Callable[[str, float], None]
 
 # The database is away, stopping, full or a standby, or it refuses our login. The program is right,
 # and the next call may succeed.
@@ -63,17 +65,19 @@ _log = get_logger("control_plane.database")
 class Database:
     """Two bounded pools, so that no read waits for an act. Opening them makes no connection."""
 
-    def __init__(self, reads: asyncpg.Pool, acts: asyncpg.Pool, acquire_seconds: float) -> None:
+    def __init__(
+        self, reads: asyncpg.Pool, acts: asyncpg.Pool, acquire_seconds: float, note_wait: NoteWait
+    ) -> None:
         """Hold the pools, and how long a connection may take."""
         self._reads, self._acts = reads, acts
-        self._acquire_seconds = acquire_seconds
+        self._acquire_seconds, self._note_wait = acquire_seconds, note_wait
         self._problem: str | None = None  # what the log was told last
-        # Told of which pool, and after how many seconds there was a connection, or none in time.
-        self.on_wait: Callable[[str, float], None] = lambda _pool, _seconds: None
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, parameters: ConnectionParameters) -> AsyncIterator[Self]:
+    async def open(
+        cls, parameters: ConnectionParameters, note_wait: NoteWait = lambda _pool, _seconds: None
+    ) -> AsyncIterator[Self]:
         """Yield the database that a URL asks for."""
 
         async def connect_anew(*_: object, **__: object) -> Connection:
@@ -93,7 +97,7 @@ class Database:
 
         reads, acts = await pool_of(MAX_CONNECTIONS), await pool_of(MAX_ACT_CONNECTIONS)
         try:
-            yield cls(reads, acts, patience_seconds(parameters))
+            yield cls(reads, acts, patience_seconds(parameters), note_wait)
         finally:
             for pool in (reads, acts):
                 pool.terminate()
@@ -136,7 +140,7 @@ class Database:
         try:
             connection = await pool.acquire(timeout=self._acquire_seconds)
         finally:
-            self.on_wait(READS if pool is self._reads else ACTS, time.monotonic() - began)
+            self._note_wait(READS if pool is self._reads else ACTS, time.monotonic() - began)
         try:
             yield connection
         finally:

@@ -55,7 +55,7 @@ class ServingParts:
         google_url = configured.google_token_url or GOOGLE_TOKEN_URL
         memory = material.memory
         async with (
-            Database.open(configured.database_url) as database,
+            Database.open(configured.database_url, metrics.note_database_wait) as database,
             GoogleTokenEndpoint.open(google_url, proxy=configured.outbound_proxy) as google,
         ):
             chain = AuditChain(database, material.signer, memory.highest, now, memory.seen)
