@@ -246,9 +246,8 @@ class Filling:
             yield Want.whole(self._length)
         for first, end in self._told.spans():
             if first < self._length:
-                want = Want(first, min(end, self._length), Ends.WITH_ITS_BYTES, is_all=False)
-                want.waits_since = 0
-                yield want
+                last = min(end, self._length)
+                yield Want(first, last, Ends.WITH_ITS_BYTES, is_all=False, waits_since=0)
         if self._progress.is_left:
             if self._progress.is_asked_whole:
                 yield Want.whole(self._length)

@@ -38,7 +38,7 @@ class Want:
     is_all: bool = True  # if not, nothing else of the blob is wanted
     is_open: bool = False  # nobody knows how much of it will be read
     at: int = field(init=False)  # bytes before it were read
-    waits_since: int | None = field(default=None, init=False)  # the lowest waits longest
+    waits_since: int | None = field(default=None, kw_only=True)  # the lowest waits longest
     payer: Spender = field(factory=spender_now, init=False)  # of what is fetched for it
 
     def __attrs_post_init__(self) -> None:

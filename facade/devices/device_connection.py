@@ -162,6 +162,10 @@ class DeviceConnection(BaseProtocol):
         if self._is_pulling:
             self._is_pulling, self.awaited_since = False, self._event_loop.time()
 
+    def forget_head(self) -> None:
+        """Let go of what was asked: it may hold a secret, for as long as a device is idle."""
+        self.lone_head = None
+
     def finish(self) -> None:
         """Close the connection once what is being answered on it is answered."""
         if self._stage is Stage.AWAITING:

@@ -72,7 +72,7 @@ class DeviceServer:
             return await self._handler(request)
         finally:
             connection.end_pull()
-            connection.lone_head = None  # it may hold a secret, for as long as a device is idle
+            connection.forget_head()
             self.live.end_request(connection)
 
 

@@ -102,7 +102,7 @@ class HostCredential:
 
     def worked(self, scope: Scope) -> None:
         """Note that the registry accepted it, or what it was exchanged for, for a scope."""
-        self._renewed.is_proven = True
+        self._renewed.note_accepted()
         if scope not in self._worked_for:
             self._worked_for.set(scope, value=True)
 

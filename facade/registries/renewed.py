@@ -85,6 +85,10 @@ class Renewed(Generic[_Value]):
         """Remember refusals by the same clock."""
         self._refused = LastRefusal(self._clock)
 
+    def note_accepted(self) -> None:
+        """Note that what was asked for accepted a value: if one is refused later, it may be old."""
+        self.is_proven = True
+
     async def get(self) -> _Value:
         """Return the value, renewed if need be; raise what the renewal raises."""
         now = self._clock()

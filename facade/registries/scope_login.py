@@ -86,7 +86,7 @@ class ScopeLogin:
     def worked(self) -> None:
         """Note that the registry accepted the token."""
         if self.trusted is not None:
-            self.trusted.token.is_proven = True
+            self.trusted.token.note_accepted()
             self.failures_in_a_row = 0
 
     def may_replace(self, slot: TokenSlot, refused: Secret) -> bool:

@@ -45,6 +45,10 @@ class SpareStreams:
         """How many blobs wait for a place."""
         return sum(map(len, self._waiting.values()))
 
+    def note_come(self, count: int) -> None:
+        """Note that so many bytes of a blob have come, by whichever stream."""
+        self.come += count
+
     def doubt(self) -> None:
         """Note that an answer did not fit the others of its blob."""
         self._doubted_until = self._clock() + DOUBTED_SECONDS

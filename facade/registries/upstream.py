@@ -269,7 +269,7 @@ class Upstream:
     def _note_bytes(self, attempt: Attempt, counted: Callable[[int], None], count: int) -> None:
         spend_bytes(count)
         counted(count)
-        self.spare_streams.come += count
+        self.spare_streams.note_come(count)
         self._breaker.came(attempt, count)
 
     @contextmanager

@@ -328,7 +328,7 @@ async def test_a_value_that_worked_is_minted_anew_once_a_minute(
     renewed: Renewed[str], mint: Mint, clock: Clock
 ) -> None:
     """A token may end before its time; a registry that refuses everything makes no storm."""
-    renewed.is_proven = True
+    renewed.note_accepted()
     first = await renewed.get()
     assert renewed.drop(first)
     second = await renewed.get()
@@ -345,7 +345,7 @@ async def test_a_value_that_was_renewed_meanwhile_is_no_reason_to_mint(
     renewed: Renewed[str], mint: Mint
 ) -> None:
     """A hundred pulls that were refused with the same token drop it once."""
-    renewed.is_proven = True
+    renewed.note_accepted()
     first = await renewed.get()
     assert renewed.drop(first)
     second = await renewed.get()
