@@ -1,20 +1,17 @@
 """One facade with a store, as the tests of failing disks use it: what it pulls, keeps and asks."""
 
 import asyncio
-import contextlib
 import random
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 
-from facade.store.file_lock import is_locked
 from facade.values.piece import PIECE_BYTES
-from tests.faults.stored_files import stored_blobs
 from tests.support.device_stream import End
-from tests.support.eventually import eventually
 from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import pull_path
+from tests.support.kept_blob import kept_blob
 from tests.support.simulators.behaviour import Slow
 from tests.support.simulators.registry import RegistrySimulator
 from tests.system.facade.pulls import Outcome, outcome_of
@@ -49,20 +46,8 @@ class Machine:
         assert seen == {(200, End.WHOLE, digest)}
 
     async def is_kept(self, digest: str) -> None:
-        """Return once a blob is stored, and nobody has it open who brought or reads it.
-
-        Until then, a pull that finds its file rotten reads along with what is left of its arrival.
-        """
-        name = digest.partition(":")[2]
-
-        def is_kept() -> bool:
-            for path in stored_blobs(self.cache):
-                if path.name == name:
-                    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-                        return not is_locked(file.fileno())
-            return False
-
-        await eventually(is_kept)
+        """Return once a blob is stored, and its arrival is over."""
+        await kept_blob(self.cache, digest)
 
     def asked(self, digest: str) -> int:
         """Return how often upstream was asked for a blob's bytes."""

@@ -12,11 +12,10 @@ import pytest
 
 from facade.content.far_ranges import NEAR_BYTES
 from facade.devices.incoming_requests import MAX_HEADER_FIELD_BYTES, MAX_RANGE_FIELD_BYTES
-from facade.store.layout import Layout
 from facade.store.piece_checksums import CHECKED_BYTES
 from facade.values.byte_range import MAX_RANGES, MAX_SMALL_DESCENTS
 from facade.values.piece import PIECE_BYTES
-from shared.oci import OCI_MANIFEST, OCTET_STREAM, Digest
+from shared.oci import OCI_MANIFEST, OCTET_STREAM
 from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Answer, Facade, device_session
@@ -30,6 +29,7 @@ from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
 from tests.system.facade.stores import store_settings
 from tests.system.facade.stores import stored as facade_settings  # noqa: F401 - a fixture
+from tests.system.facade.test_store import stored
 
 LARGE = random.Random(9).randbytes(20 * PIECE_BYTES + 99)  # noqa: S311 - any bytes will do
 FAR = NEAR_BYTES + 2 * PIECE_BYTES
@@ -66,14 +66,6 @@ def counted(facade: Facade, metric: str) -> float:
     lines = facade.operations("/metrics")[1].splitlines()
     (value,) = [line.removeprefix(f"{metric} ") for line in lines if line.startswith(f"{metric} ")]
     return float(value)
-
-
-async def stored(facade: Facade, digest: str) -> Path:
-    """Return the stored file once it is in its place."""
-    layout = Layout(Path(facade.environment["FACADE_CACHE_DIR"]))
-    path = layout.blob(Digest.parse(digest))
-    await eventually(path.exists)
-    return path
 
 
 async def test_a_stored_blob_is_given_in_parts(

@@ -16,6 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Answer, Facade
 from tests.support.facade_states import connect, pull_path, write_and_wait
+from tests.support.kept_blob import kept_blob
 from tests.support.rot import rot
 from tests.support.simulators.behaviour import (
     Answers,
@@ -258,7 +259,7 @@ async def test_a_rotten_beginning_is_noticed_by_nobody(
         file.write_bytes(rotten)
         again = await device.get(path)
         assert (again.status, again.body) == (200, content)
-        await eventually(lambda: file.exists() and file.read_bytes() == content)
+        assert (await stored(facade, digest)).read_bytes() == content
 
 
 STAYS = Ranged(breaks_at=12 * PIECE_BYTES, then="stay")
@@ -378,12 +379,8 @@ async def test_a_revoked_connection_reads_nothing_of_the_store(
 
 
 async def stored(facade: Facade, digest: str) -> Path:
-    """Return the stored file once it is in its place."""
-    algorithm, _, name = digest.partition(":")
-    cache = Path(facade.environment["FACADE_CACHE_DIR"])
-    path = cache / "blobs" / algorithm / name[:2] / name
-    await eventually(path.exists)
-    return path
+    """Return the stored file once it is in its place, and its arrival is over."""
+    return await kept_blob(Path(facade.environment["FACADE_CACHE_DIR"]), digest)
 
 
 def partial_bytes(cache: Path) -> int:
