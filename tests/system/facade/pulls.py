@@ -6,9 +6,9 @@ from attrs import frozen
 from tests.support.device_stream import End, device_stream
 from tests.support.facade_process import Device
 
-# For tests that pull a thousand times: without a store each pull asks the registry, more often
-# than one device may.
-WITHOUT_LIMITS = {"FACADE_DEVICE_MISSES_PER_MINUTE": "0"}
+# For tests in which one device pulls a thousand times, or a hundred times at once: without a store
+# each pull asks the registry, more often than one device may.
+WITHOUT_LIMITS = {"FACADE_DEVICE_MISSES_PER_MINUTE": "0", "FACADE_DEVICE_DOWNLOADS": "0"}
 
 
 @frozen

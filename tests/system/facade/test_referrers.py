@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import pytest
 from attrs import frozen
 
 from deploy.dev.device_ca import IssuedCertificate
-from facade.content.referrers import PAGE_REFERRERS
+from facade.content.referrers import PAGE_REFERRERS, REMEMBERED_SECONDS
 from facade.content.referrers_index import MAX_LISTED
 from shared.oci import OCI_INDEX, Digest
 from shared.upstream.referrers import referrers_tag
@@ -165,7 +166,7 @@ async def test_a_long_list_has_pages(listing: Listing, *, filtered: bool) -> Non
     first = Answers(200, headers, index_with(entries[:50]))
     listing.registry.listing(listing.subject, b"", get=first)
     query = f"?artifactType={quote(SIGNATURE, safe='')}" if filtered else ""
-    target, pages, found = listing.path(query), 0, list[str]()
+    target, pages, found, began = listing.path(query), 0, list[str](), time.monotonic()
     while target:
         asked = len(asked_of(listing.registry))
         answer = await listing.device.get(target)
@@ -177,7 +178,9 @@ async def test_a_long_list_has_pages(listing: Listing, *, filtered: bool) -> Non
         target = link.partition(">")[0].removeprefix("<")
     assert pages == 3
     assert sorted(found) == sorted(each.digest for each in many)
-    assert len([each for each in asked_of(listing.registry) if "/referrers/" in each.path]) == 2
+    lists = [each for each in asked_of(listing.registry) if "/referrers/" in each.path]
+    forgotten = (time.monotonic() - began) // REMEMBERED_SECONDS  # on a slow machine
+    assert 2 <= len(lists) <= 2 * (1 + forgotten)
     wrong = await listing.get("?last=latest")
     assert (wrong.status, orjson.loads(wrong.body)["errors"][0]["code"]) == (400, "DIGEST_INVALID")
 
