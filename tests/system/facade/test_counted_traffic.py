@@ -7,7 +7,7 @@ other after each step.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,11 +23,13 @@ from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import connect, pull_path
+from tests.support.kept_blob import kept_blob
 from tests.support.log_schema import require_documented
 from tests.support.simulators.behaviour import Answers, BreaksAt, Holds, OtherBytes, Stalls
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
+from tests.system.facade.stores import stored as facade_settings  # noqa: F401 - a fixture
 
 LARGE = random.Random(17).randbytes(8 * PIECE_BYTES + 99)  # noqa: S311 - any bytes will do
 MANIFEST = b'{"schemaVersion":2,"config":{},"layers":[]}'
@@ -35,13 +37,6 @@ PULLS, DEVICE_BYTES = "facade_pulls_total", "facade_device_bytes_total"
 UPSTREAM_BYTES, REQUESTS = "facade_upstream_bytes_total", "facade_upstream_requests_total"
 REFUSED = "facade_refused_total"
 COUNTED = (PULLS, DEVICE_BYTES, UPSTREAM_BYTES, REQUESTS, REFUSED)
-
-
-@pytest.fixture(scope="module")
-def facade_settings(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """A facade that keeps what it fetches."""
-    cache = tmp_path_factory.mktemp("cache")
-    return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
 
 
 def counters(facade: Facade) -> Counter[tuple[str, ...]]:
@@ -121,13 +116,14 @@ async def traffic(facade: Facade, writer: StatementWriter, upstream: RegistrySim
     return Traffic(facade, upstream, facade.device())
 
 
-async def test_a_miss_and_its_hits(traffic: Traffic) -> None:
+async def test_a_miss_and_its_hits(traffic: Traffic, cache: Path) -> None:
     """The registry gives it once: what devices are given besides was saved."""
     digest = traffic.upstream.blob(LARGE)
     path, get = traffic.path(digest), traffic.device.get
     size = len(LARGE)
     async with traffic.counted(blobs_served_upstream=1, to_devices=size, from_upstream=size):
         assert (await get(path)).body == LARGE
+    await kept_blob(cache, digest)
     async with traffic.counted(blobs_served_store=1, to_devices=size):
         assert (await get(path)).body == LARGE
     async with traffic.counted(blobs_served_store=1, to_devices=10):

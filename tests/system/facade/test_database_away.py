@@ -175,8 +175,8 @@ async def test_a_snapshot_that_is_too_old_fails_closed_and_recovers(
     path = pull_path(upstream, upstream.blob(b"content"))
     await connect(facade, own_writer, upstream)
     device = facade.device()
-    mortal.kill()  # which takes less of the time than a shutdown
     assert (await device.get(path)).status == 200
+    mortal.kill()
     await eventually(lambda: ready(facade)[0] == 503)
     assert "more than the limit" in ready(facade)[1]
     asked = len(upstream.requests)

@@ -252,7 +252,7 @@ async def test_pulls_go_on_while_the_provider_is_away(
     """With the token in hand, as long as it lives; afterwards it is trouble, and found again."""
 
     async def be_away(provided: Provided) -> None:
-        provided.live_for(4)
+        provided.live_for(8)  # renewed from 4.8 s on, used until 6.4 s: a pull comes between them
         await connect_to(provided, facade, writer)
         connected = Connected(provided, device)
         assert await connected.pull() == 200

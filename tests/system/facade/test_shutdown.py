@@ -185,7 +185,7 @@ async def test_a_device_that_pulls_for_ever_holds_up_no_shutdown(
         await kept.send(request_bytes(path.encode()))
         assert (await kept.answer()).body == b"content"
         pulling = asyncio.create_task(pull_for_ever())
-        await begin_to_drain(facade)
+        facade.child.process.send_signal(signal.SIGTERM)  # nothing holds up its end until we look
         await asyncio.wait([pulling])
         assert isinstance(pulling.exception(), ConnectionError)  # refused, or reset
     assert await ended(facade) == 0
@@ -222,7 +222,7 @@ async def test_another_process_on_the_address_takes_every_new_connection(
     upstream: RegistrySimulator,
 ) -> None:
     """With FACADE_REUSE_PORT nobody is sent away, and the running pull is finished all the same."""
-    settings = {"FACADE_REUSE_PORT": "true"}
+    settings = {"FACADE_REUSE_PORT": "true", "FACADE_DRAIN_TIMEOUT": "2m"}
     leaves = start_facade(own_writer, own_database.facade_url, settings)
     await connect(leaves, own_writer, upstream)
     digest = upstream.blob(bytes(MANY_BYTES))
