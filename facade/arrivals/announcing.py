@@ -3,13 +3,21 @@
 What is there is looked at while nobody else announces anything, in any process: of those that are
 answered at once, one goes on. If the connection has brought the blob through another repository,
 the answer proves the right to it. If it is bringing it, readers read along with that.
+
+Who is the only one (`Alone`) has nothing to look at, so its readers need not wait for the turn.
 """
 
+import asyncio
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from typing import Self
 
 from attrs import frozen
 
+from facade.arrivals.arrival import POLL_SECONDS
 from facade.arrivals.claimed_room import ClaimedRoom
 from facade.arrivals.first_answer import Answer
 from facade.errors import PullError
@@ -17,6 +25,7 @@ from facade.loop.thread_work import finish_in_thread
 from facade.rights.right import Right
 from facade.rights.rights import Rights
 from facade.store.blob_store import BlobStore
+from facade.store.bringing import BringingShare
 from shared.oci import OCTET_STREAM
 
 
@@ -37,6 +46,50 @@ class MayBeStoredError(PullError):
     """The connection has brought it through another repository. It may be stored still."""
 
 
+class AnotherGoesFirstError(PullError):
+    """It is about to be announced, through another repository, by another process."""
+
+
+def may_be_stored(rights: Rights, right: Right) -> bool:
+    """Tell whether a connection has brought a blob, but not through this repository. Blocks."""
+    return rights.has_any(right.key) and not rights.proven(right)
+
+
+@frozen
+class Alone:
+    """Whether one who asks a registry is the only one who brings a blob, or has brought it."""
+
+    _share: BringingShare
+    _was_alone: bool  # while the registry was asked
+
+    @classmethod
+    def look(cls, file: Path, rights: Rights, right: Right) -> Self:
+        """Take a share, and look who else has one. Blocks; raises `OSError`."""
+        share, was_alone = BringingShare.take(file, right.key.name), False
+        with suppress(sqlite3.Error, OSError):  # then nobody knows
+            was_alone = share.is_only_one and not may_be_stored(rights, right)
+        return cls(share, was_alone)
+
+    def goes_first(self) -> bool:
+        """Tell whether it still is, and keep others from announcing it until `has_gone`."""
+        with suppress(OSError):  # the kernel has no more locks: then nobody goes first
+            return self._was_alone and self._share.goes_first()
+        return False
+
+    @property
+    def another_goes_first(self) -> bool:
+        """Whether somebody else is about to announce it."""
+        return self._share.another_goes_first
+
+    def has_gone(self) -> None:
+        """Note that it is announced."""
+        self._share.has_gone()
+
+    def end(self) -> None:
+        """Bring it no more. Blocks."""
+        self._share.let_go()
+
+
 @frozen
 class Announcing:
     """How one blob is announced."""
@@ -48,31 +101,39 @@ class Announcing:
     # Through which other repository any process brings a blob that may have its length. Blocks.
     _arrives_beside: Callable[[], Right | None]
     _may_be: Callable[[int], bool]  # whether it may have this length
+    _alone: Alone | None  # None: nobody knows
 
-    async def announce(self, answer: Answer) -> None:
+    async def announce(self, answer: Answer, *, goes_first: bool) -> None:
         """Announce it with room for its first bytes, unless the answer proves a right.
 
-        Raises `NothingArrivesError` if it is stored, `ArrivesElsewhereError`, `NoRoomError` and
-        `OSError`.
+        `goes_first`: as `Alone` has it. Raises `NothingArrivesError` if it is stored,
+        `ArrivesElsewhereError`, `NoRoomError` and `OSError`.
         """
         begin = partial(self._room.begin, answer.length, answer.left_bytes, self._right.repository)
-        if not answer.is_claim:
+        if goes_first or not answer.is_claim:
             return await begin()
-        try:
-            await begin(self._require_brought_here)
-        except MayBeStoredError:
-            await self._require_not_stored()
-            await begin(self._require_not_beside)
+        look = self._require_brought_here
+        while True:
+            try:
+                return await begin(look)
+            except MayBeStoredError:
+                await self._require_not_stored()
+                look = self._require_not_beside
+            except AnotherGoesFirstError:
+                await asyncio.sleep(POLL_SECONDS)
 
     def _require_brought_here(self) -> None:
-        """Raise `MayBeStoredError` and `ArrivesElsewhereError`. Blocks."""
-        if self._rights.has_any(self._right.key) and not self._rights.proven(self._right):
+        """Raise as `_require_not_beside` does, and `MayBeStoredError`. Blocks."""
+        if may_be_stored(self._rights, self._right):
             raise MayBeStoredError
         self._require_not_beside()
 
     def _require_not_beside(self) -> None:
+        """Raise `ArrivesElsewhereError`, and `AnotherGoesFirstError`. Blocks."""
         if (beside := self._arrives_beside()) is not None:
             raise ArrivesElsewhereError(beside)
+        if self._alone is not None and self._alone.another_goes_first:
+            raise AnotherGoesFirstError
 
     async def _require_not_stored(self) -> None:
         """Prove the right to what another repository has brought; raise `NothingArrivesError`."""

@@ -13,13 +13,18 @@ either case.
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
 from attrs import define, field
 
-from facade.arrivals.announcing import Announcing, ArrivesElsewhereError, NothingArrivesError
+from facade.arrivals.announcing import (
+    Alone,
+    Announcing,
+    ArrivesElsewhereError,
+    NothingArrivesError,
+)
 from facade.arrivals.arrival import ArrivalEndedError, Progress, StoreGaveUpError
 from facade.arrivals.arrival_state import ArrivalMachine, ArrivalState
 from facade.arrivals.claim_watch import ClaimWatch, WatchTimes
@@ -111,6 +116,7 @@ class Flight:
     _machine: ArrivalMachine = field(factory=ArrivalMachine, init=False)
     _readers: FlightReaders = field(init=False)
     _taking_up: asyncio.Task[TakenUp | Failed | None] = field(init=False)  # of the folder
+    _alone: Alone | None = field(default=None, init=False)  # from the folder's taking up on
     _room: ClaimedRoom = field(init=False)  # from `_have_folder` on
     _early: EarlyReaders = field(init=False)
     _ingest: OwnedIngest = field(init=False)  # from `_have_folder` on
@@ -231,7 +237,7 @@ class Flight:
     async def _run(self) -> None:
         stopped = ArrivalEndedError("the flight was stopped")  # if nothing else ends it
         failure: Exception = stopped
-        take_up = partial(in_store_thread, self._folder.take_up)
+        take_up = partial(in_store_thread, self._take_up)
         self._taking_up = asyncio.create_task(outcome_of(take_up))
         try:
             async with self._upstreams.lease(self._connection) as leased:
@@ -299,6 +305,18 @@ class Flight:
         # In the same step: of several that are answered at once, one goes on.
         self._machine.advance(ArrivalState.ARRIVING)
 
+    def _take_up(self) -> TakenUp | None:
+        """Take the folder up, and look whether others bring the blob, or have brought it. Blocks.
+
+        Raises `OSError`.
+        """
+        taken_up = self._folder.take_up()
+        if taken_up is not None:
+            with suppress(OSError):  # then nobody knows
+                file = self._store.layout.beginnings
+                self._alone = Alone.look(file, self._rights, self.right)
+        return taken_up
+
     async def _have_folder(self) -> ToldWants:
         """Go on once the folder is taken up; return what others wait for.
 
@@ -316,7 +334,9 @@ class Flight:
     async def _begin(self, answer: Answer) -> Progress:
         """Make room and let readers in, because upstream has said that they may read.
 
-        What comes first is received meanwhile, unless it is surely in vain.
+        What comes first is received meanwhile, unless it is surely in vain. If nobody else brings
+        the blob, readers have it before there is room: if there is none, what they were given is
+        hashed, and they go on from upstream.
         """
         progress = Progress(
             self._ingest.reader(answer.length),
@@ -326,8 +346,14 @@ class Flight:
             answer.come,
             MarkedRanges(self.key.digest, self._ingest.folder),
         )
+        goes_first = False
         if answer.span is not None and self._store.may_hold(answer.length or 0):
             answer.span.receive_first(progress.show)
+            goes_first = self._goes_first(answer)
+        if goes_first:
+            self._tell(progress)
+            await self._announce_first(answer)
+            return progress
         try:
             await self._announce(answer)
         except BaseException:
@@ -337,12 +363,29 @@ class Flight:
         await asyncio.sleep(0)  # whoever waits for the first byte has its turn before the rest
         return progress
 
-    async def _announce(self, answer: Answer) -> None:
+    def _goes_first(self, answer: Answer) -> bool:
+        """Tell whether readers need not wait for room: all of it is wanted, and nobody else has it.
+
+        If there is no room after a range that lies elsewhere, what was sent could not be hashed.
+        """
+        is_new_and_whole = self._first is None and not answer.left_bytes
+        return is_new_and_whole and self._alone is not None and self._alone.goes_first()
+
+    async def _announce_first(self, answer: Answer) -> None:
+        """Announce what has readers already: if there is no room, they go on from upstream."""
+        try:
+            await self._announce(answer, goes_first=True)
+        except NoRoomError as error:
+            raise StoreGaveUpError from error
+        if self._alone is not None:
+            self._alone.has_gone()
+
+    async def _announce(self, answer: Answer, *, goes_first: bool = False) -> None:
         beside = partial(self._arrives_beside, self)
         announcing = Announcing(
-            self.right, self._store, self._rights, self._room, beside, self.may_be
+            self.right, self._store, self._rights, self._room, beside, self.may_be, self._alone
         )
-        await announcing.announce(answer)
+        await announcing.announce(answer, goes_first=goes_first)
 
     def _tell(self, progress: Progress | Failed) -> None:
         self._progress.set_result(progress)
@@ -411,6 +454,8 @@ class Flight:
         """Let go of the file, unless it is stored."""
         await until_done(self._taking_up)
         taken_up = self._taking_up.result()
+        if self._alone is not None:
+            close_in_thread(Alone.end, self._alone)
         if not isinstance(taken_up, TakenUp):
             return
         self._told, ingest = None, taken_up.ingest

@@ -45,6 +45,11 @@ def lock_span_exclusively(descriptor: int, first: int, count: int) -> bool:
     return _set(descriptor, fcntl.F_WRLCK, (os.SEEK_SET, first, count, 0))
 
 
+def unlock_span(descriptor: int, first: int, count: int) -> None:
+    """Let go of the lock of some bytes, or of a share of it."""
+    _set(descriptor, fcntl.F_UNLCK, (os.SEEK_SET, first, count, 0))
+
+
 def keep_span(descriptor: int, first: int, count: int) -> None:
     """Let go of the locks of all other bytes."""
     if first:

@@ -10,7 +10,7 @@ quarantine/                            what rotted, for a person to look at
 index.sqlite3                          who may read what, and what was used when
 <bytes>.quota.lock                     shared by the processes that may keep so many bytes
 granted                                a total: all bytes that were ever granted to arrivals
-beginnings                             empty: with locks on what somebody begins to bring
+beginnings                             empty: with locks on what somebody begins to bring, or brings
 *.lock                                 held by whoever makes room, scrubs, or opens the index
 """
 
