@@ -5,6 +5,7 @@ byte. So whoever begins holds a lock on one byte of a file that all share. The f
 the registry is asked; once its file has a lock of its own (`ingest_file`), this one is let go of.
 """
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Final, Self
@@ -14,7 +15,7 @@ from attrs import frozen
 from facade.store.file_lock import first_lock, lock_span_exclusively
 from shared.own_files import open_own
 
-_DIGITS: Final = 15  # hexadecimal, of a name that is a hash: no two that begin share them
+_PLACE_BYTES: Final = 7  # of a hash: no two that begin share them
 
 
 @frozen
@@ -54,4 +55,4 @@ def _opened(file: Path) -> int:
 
 
 def _place(name: str) -> int:
-    return int(name[:_DIGITS], 16)
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:_PLACE_BYTES])

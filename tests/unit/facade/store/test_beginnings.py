@@ -34,6 +34,17 @@ def test_one_at_a_time_begins_and_others_are_told(tmp_path: Path) -> None:
     again.let_go()
 
 
+def test_repositories_of_a_blob_begin_beside_each_other(tmp_path: Path) -> None:
+    """The second of two that began in the same instant waited, and looked again after 20 ms."""
+    file, key = tmp_path / "beginnings", hashlib.sha256(b"blob").hexdigest()
+    one = BeginningLock.take(file, f"{key}-{1:016x}")
+    other = BeginningLock.take(file, f"{key}-{2:016x}")
+    assert one is not None
+    assert other is not None
+    one.let_go()
+    other.let_go()
+
+
 def test_it_ends_with_its_process(tmp_path: Path) -> None:
     """Whatever ends that: nothing has to be cleaned up."""
     file = tmp_path / "beginnings"
