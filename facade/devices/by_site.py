@@ -24,6 +24,13 @@ class BySite(Generic[_Item]):
         """Return the oldest of a site that has some."""
         return next(iter(self._by_site[site]))
 
+    def of_sites_with_most(self) -> list[_Item]:
+        """Return those of each site that has as many as any other, the oldest of each first."""
+        most = max(map(len, self._by_site.values()), default=0)
+        return [
+            each for of_site in self._by_site.values() if len(of_site) == most for each in of_site
+        ]
+
     def all(self) -> list[_Item]:
         """Return every one."""
         return [each for of_site in self._by_site.values() for each in of_site]

@@ -1,12 +1,16 @@
 """Connections to the operations address: how many there may be, and which gives way.
 
 It asks nobody who they are, and some networks let everybody reach it. So few are open at once.
-Beyond them the oldest of the address that has most gives way. If it waits for its pace, it is
-answered first: whoever opens many connections would else end each probe that waits.
+Beyond them one of the address that has most gives way. If one waits for its pace, it is that one,
+and it is answered first: whoever opens many connections would else end each probe that waits. That
+has a pace of its own, for which newcomers wait in the kernel's queue: whoever comes in many loops
+would else hurry each answer.
 """
 
 import asyncio
 import socket
+import time
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from aiohttp import web
@@ -14,10 +18,13 @@ from attrs import define, field
 from typing_extensions import override
 
 from facade.devices.by_site import BySite
+from shared.pace import Pace
 from shared.site import site_of
 from shared.stopping import is_set_within
 
 MOST_CONNECTIONS: Final = 64  # a probe, some scrapers, and people; 10 KiB each
+HURRIED_PER_SECOND: Final = 200.0  # answered early, because newcomers have no place; 0.4 ms each
+HURRIED_AT_ONCE: Final = 16  # after a rest: most wait on, and nobody gives way who was just let in
 
 
 @define(eq=False)
@@ -25,13 +32,32 @@ class OperationsConnections:
     """Those that are open, or about to be."""
 
     _manager: web.Server
+    _clock: Callable[[], float] = time.monotonic
+    _hurried: Pace = field(init=False)
     _open: BySite["OperationsConnection"] = field(factory=BySite, init=False)
     _beginning: set[asyncio.Task[None]] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin rested."""
+        self._hurried = Pace(HURRIED_PER_SECOND, HURRIED_AT_ONCE, self._clock)
+
+    def has_place(self) -> bool:
+        """Tell whether one more may come: there is a place, or somebody who may give way now."""
+        if self._open.count < MOST_CONNECTIONS or not self._next_to_go().is_waiting:
+            return True
+        return self._hurried.wait_for(1) == 0
+
+    def _next_to_go(self) -> "OperationsConnection":
+        those = self._open.of_sites_with_most()
+        return next((each for each in those if each.is_waiting), those[0])
 
     def take(self, accepted: socket.socket, peer: str) -> None:
         """Take one that was accepted. Another one may give way for it."""
         if self._open.count >= MOST_CONNECTIONS:
-            self._open.oldest_of(self._open.site_with_most).give_way()
+            going = self._next_to_go()
+            if going.is_waiting:
+                self._hurried.take(1)
+            going.give_way()
         loop = asyncio.get_running_loop()
         made = OperationsConnection(
             self._manager, self._open, site_of(peer), loop=loop, access_log=None
@@ -55,6 +81,11 @@ class OperationsConnection(web.RequestHandler):
         self._gave_way = self._is_waiting = False
         self._must_hurry = asyncio.Event()
         those.add(self, site)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits to give a short answer, which may be given early."""
+        return self._is_waiting
 
     async def pause(self, seconds: float) -> None:
         """Wait before a short answer, but no longer than its place is free."""

@@ -1,7 +1,8 @@
 """The operations address, from its opening to its end. `health` says what it answers."""
 
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -18,14 +19,17 @@ BACKLOG: Final = 128
 
 
 @asynccontextmanager
-async def serve_operations(app: web.Application, listen: ListenAddress) -> AsyncIterator[None]:
+async def serve_operations(
+    app: web.Application, listen: ListenAddress, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[None]:
     """Answer while the block runs; raise `StartError` if the address cannot be listened on."""
     with _listening(listen) as listening:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         if runner.server is None:
             raise AssertionError("setup makes the server")
-        accepting = AcceptLoop(listening, OperationsConnections(runner.server).take)
+        connections = OperationsConnections(runner.server, clock)
+        accepting = AcceptLoop(listening, connections.take, connections.has_place)
         accepting.start()
         try:
             yield

@@ -1,6 +1,7 @@
 """Somebody who reaches the operations address, while a device asks for a warm manifest."""
 
 import asyncio
+import contextlib
 import time
 from typing import Final
 
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.attack
 HALF_REQUESTS: Final = 900
 MOST_SOCKETS: Final = 200  # the operations address's 64, and all else of the facade
 LOOPS: Final = 64  # as many as there may be connections
+MORE_LOOPS: Final = 100  # each newcomer finds no place, and the oldest is answered early
+HURRIED_AT_ONCE, HURRIED_PER_SECOND = 16, 200
 AT_ONCE, PER_SECOND, PAUSE_SECONDS = 1000, 200, 0.5  # how they are answered
 # The victim's own answers; scrapes, a quarter of a core; and the answers that carry them. The first
 # thousand come as fast as they are asked for, 64 in a turn of the loop.
@@ -74,3 +77,36 @@ async def test_whoever_asks_operations_in_loops(attacked: AttackedFacade, path: 
         await asyncio.gather(*(ask_for_ever() for _ in range(LOOPS)))
         seconds = time.monotonic() - began
     assert answers <= AT_ONCE + (PER_SECOND + LOOPS / PAUSE_SECONDS) * seconds + LOOPS
+
+
+@check(
+    "facade/serving/operations_connections.py",
+    "        return self._hurried.wait_for(1) == 0\n",
+    "        return True\n",
+)
+@bounds(
+    "facade.serving.operations_connections.HURRIED_AT_ONCE",
+    "facade.serving.operations_connections.HURRIED_PER_SECOND",
+)
+async def test_more_loops_than_there_are_connections(attacked: AttackedFacade) -> None:
+    """Each on a new connection, for which another one is answered early: at a pace, too."""
+    url, answers = f"http://127.0.0.1:{attacked.facade.operations_port}/healthz", 0
+
+    async def ask_for_ever() -> None:
+        nonlocal answers
+        while attack.goes_on:
+            with contextlib.suppress(aiohttp.ClientError):  # it gave way before it had asked
+                async with session.get(url) as answer:
+                    await answer.read()
+                answers += 1
+
+    connector = aiohttp.TCPConnector(limit=MORE_LOOPS, force_close=True)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        attacked.watched("/healthz in 100 loops", Party.STRANGER, ASKED) as attack,
+    ):
+        began = time.monotonic()
+        await asyncio.gather(*(ask_for_ever() for _ in range(MORE_LOOPS)))
+        seconds = time.monotonic() - began
+    at_once = AT_ONCE + HURRIED_AT_ONCE + MORE_LOOPS
+    assert answers <= at_once + (PER_SECOND + LOOPS / PAUSE_SECONDS + HURRIED_PER_SECOND) * seconds
