@@ -3,6 +3,9 @@
 A write takes 5 µs, as much as all other logging of an answer (docs/decisions/pulls.md). On a busy
 loop one write serves a dozen lines. On an idle loop a line is written in the next round, some
 microseconds later. Without a running loop, and at the end of the process, it is written at once.
+
+What finds no room (a full disk, a pipe that does not wait for its reader) is lost by whole lines,
+and a line says how many as soon as there is room.
 """
 
 import asyncio
@@ -10,6 +13,7 @@ import atexit
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Self
 
 from attrs import define, field
@@ -20,6 +24,10 @@ class LineWriter:
     """Writes to one descriptor, from any thread."""
 
     _descriptor: int
+    # Returns the line that tells how many were lost.
+    _tell_lost: Callable[[int], bytes] = lambda _: b""
+    _rest: bytes = field(default=b"", init=False)  # of a line that was begun
+    _lost: int = field(default=0, init=False)  # lines, and nobody was told of them yet
     # A thread adds to it without the lock: only whoever has that takes out of it.
     _waiting: deque[bytes] = field(factory=deque, init=False)
     # A destructor may log while its own thread is writing, hence reentrant.
@@ -29,9 +37,9 @@ class LineWriter:
     _flushing_in: tuple[asyncio.AbstractEventLoop, int] | None = field(default=None, init=False)
 
     @classmethod
-    def open(cls, descriptor: int) -> Self:
+    def open(cls, descriptor: int, tell_lost: Callable[[int], bytes]) -> Self:
         """Return a writer that leaves nothing unwritten when the process ends."""
-        writer = cls(descriptor)
+        writer = cls(descriptor, tell_lost)
         atexit.register(writer.flush)
         return writer
 
@@ -64,23 +72,50 @@ class LineWriter:
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits. What cannot be written is dropped: a pull is worth more than a line."""
+        """Write what waits, as far as it can be written: a pull is worth more than a line."""
         with self._lock:
             if self._is_flushing:
                 return  # a destructor logged in the middle of a write: its line goes with the next
             self._is_flushing, self._flushing_in = True, None
             waiting = self._waiting
             try:
+                self._write([waiting.popleft() for _ in range(len(waiting))])
                 while waiting:
-                    lines = [waiting.popleft() for _ in range(len(waiting))]
-                    _write_all(self._descriptor, b"".join(lines))
-            except OSError:
-                return  # the reader is gone, and there is nowhere left to say so
+                    self._write([waiting.popleft() for _ in range(len(waiting))])
             finally:
                 self._is_flushing = False
 
+    def _write(self, lines: list[bytes]) -> None:
+        """Write lines behind what is left of those before; what finds no room is lost by the line.
 
-def _write_all(descriptor: int, content: bytes) -> None:
+        The rest of a line that was begun comes first, whenever there is room, and then how many
+        lines were lost: none joins another one.
+        """
+        told = self._tell_lost(self._lost) if self._lost else b""
+        pieces = [self._rest, told, *lines]
+        content = b"".join(pieces)
+        written = _write_what_can_be(self._descriptor, content)
+        if written == len(content):
+            self._rest, self._lost = b"", 0
+            return
+        self._rest, lost, end = b"", 0, 0
+        for number, piece in enumerate(pieces):
+            begin, end = end, end + len(piece)
+            if end <= written:
+                continue
+            if begin < written or number == 0:
+                self._rest = content[max(begin, written) : end]
+            else:
+                lost += self._lost if piece is told else 1
+        self._lost = lost
+
+
+def _write_what_can_be(descriptor: int, content: bytes) -> int:
+    """Return how many bytes were written: fewer if there is no room, or nobody reads them."""
     rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError:
+        pass
+    return len(content) - len(rest)

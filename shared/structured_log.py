@@ -65,7 +65,7 @@ def configure(level: LogLevel, descriptor: int = STANDARD_OUTPUT) -> None:
 
     A command whose results go to standard output logs to `STANDARD_ERROR`.
     """
-    writer = LineWriter.open(descriptor)
+    writer = LineWriter.open(descriptor, _lost_lines)
     _configure_structlog(level, writer)
     logging.basicConfig(level=_LEVELS[level], handlers=[_LibraryRecords(writer)], force=True)
     warnings.showwarning = partial(_log_warning, writer)
@@ -328,4 +328,9 @@ def _log_unraisable(writer: LineWriter, args: "sys.UnraisableHookArgs") -> None:
     writer.write(render("error", "uncaught", event, {}, args.exc_value))
 
 
-_configure_structlog("warning", LineWriter(STANDARD_ERROR))
+def _lost_lines(count: int) -> bytes:
+    event = "lines of the log found no room and are lost"
+    return render("warning", "shared.line_writer", event, {"lines": count})
+
+
+_configure_structlog("warning", LineWriter(STANDARD_ERROR, _lost_lines))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from attrs import frozen
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.line_writer import LineWriter
 
@@ -93,7 +95,7 @@ def test_the_end_of_the_process_writes_what_waits(tmp_path: Path) -> None:
     program.write_text(
         "import asyncio\n"
         "from shared.line_writer import LineWriter\n"
-        "writer = LineWriter.open(1)\n"
+        "writer = LineWriter.open(1, lambda _: b'')\n"
         "loop = asyncio.new_event_loop()\n"
         "loop.call_soon(lambda: (loop.stop(), writer.write_soon(b'last\\n')))\n"
         "loop.run_forever()\n"
@@ -150,3 +152,42 @@ def test_of_several_threads_and_a_loop_no_line_is_lost(tmp_path: Path) -> None:
     told = [line.split() for line in path.read_text().splitlines()]
     for name in names:
         assert [int(each[1]) for each in told if each[0] == name] == [*range(lines_of_each)]
+
+
+@given(
+    st.lists(st.integers(min_value=2, max_value=30_000), min_size=1, max_size=40),
+    st.integers(min_value=1, max_value=60_000),
+)
+def test_what_finds_no_room_is_lost_by_whole_lines_and_told(
+    lengths: list[int], read_at_a_time: int
+) -> None:
+    """A pipe that does not wait for its reader took the beginning of a line, and the next joined.
+
+    The reader reads now and then; what it has at the end is whole lines, and how many it has not.
+    """
+    reader, descriptor = os.pipe2(os.O_NONBLOCK)
+    writer, got, lines = LineWriter(descriptor, lambda count: b"lost %d\n" % count), b"", []
+
+    def read() -> bytes:
+        try:
+            return os.read(reader, read_at_a_time)
+        except BlockingIOError:
+            return b""
+
+    for number, length in enumerate(lengths):
+        lines.append(b"%d" % (number % 10) * (length - 1) + b"\n")
+        writer.write(lines[-1])
+        if number % 3 == 0:
+            got += read()
+    while found := read():
+        got += found
+    writer.flush()  # there is room by now
+    while found := read():
+        got += found
+    os.close(reader)
+    os.close(descriptor)
+    told = [line for line in got.splitlines(keepends=True) if line.startswith(b"lost ")]
+    whole = [line for line in got.splitlines(keepends=True) if line not in told]
+    remaining = iter(lines)
+    assert all(line in remaining for line in whole)  # in their order, and each as it was
+    assert sum(int(line.split()[1]) for line in told) == len(lines) - len(whole)
