@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -15,8 +15,10 @@ import orjson
 from attrs import frozen
 from yarl import URL
 
+from control_plane.commands.answer_reading import NotAsExpectedError, as_expected
+from control_plane.commands.answers import PageAnswer
 from control_plane.commands.api_problem import is_problem, problem_words
-from control_plane.commands.api_trouble import not_the_api, why_no_answer
+from control_plane.commands.api_trouble import not_as_expected, not_the_api, why_no_answer
 from control_plane.commands.kept_login import kept_token
 from control_plane.commands.next_step import next_step
 from control_plane.errors import ControlPlaneError
@@ -37,6 +39,7 @@ MAX_PAGES: Final = 10_000  # of a list: two million entries; beyond them it has 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 Json = dict[str, Any]
+_Answer = TypeVar("_Answer")
 
 
 class ApiRefusedError(ControlPlaneError):
@@ -64,18 +67,18 @@ class ApiUnreachableError(ControlPlaneError):
 
 
 @frozen
-class TaggedAnswer:
+class TaggedAnswer(Generic[_Answer]):
     """An answer, and the tag by which a change of just that is asked for; older ones have none."""
 
-    answer: Json
+    answer: _Answer
     tag: str | None
 
 
 @frozen
-class ItemsPage:
+class ItemsPage(Generic[_Answer]):
     """A page of a list; `is_whole` says that the list has no other page."""
 
-    items: list[Json]
+    items: list[_Answer]
     is_whole: bool
 
 
@@ -128,17 +131,34 @@ class ApiClient:
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
         seen: str | None = None,
-    ) -> Json:
-        """Return the answer's JSON, empty where it has no content.
+    ) -> None:
+        """Call; what is answered is not read.
 
         `seen` is the tag of what is to be changed, and of nothing newer. Raises `ApiRefusedError`
         or `ApiUnreachableError`.
         """
-        return (await self._call(method, *path, query=query, body=body, seen=seen)).answer
+        await self._call(method, *path, query=query, body=body, seen=seen)
 
-    async def tagged(self, *path: str) -> TaggedAnswer:
-        """Return what is there, with its tag; raise as `call` does."""
-        return await self._call("GET", *path)
+    async def answer(
+        self,
+        expected: type[_Answer],
+        method: str,
+        *path: str,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        seen: str | None = None,
+    ) -> _Answer:
+        """Return the answer's JSON, of a class of `answers.py`.
+
+        Raises as `call` does, and `ApiUnreachableError` for an answer of another form.
+        """
+        found = await self._call(method, *path, query=query, body=body, seen=seen)
+        return self._as_expected(found.answer, expected)
+
+    async def tagged(self, expected: type[_Answer], *path: str) -> TaggedAnswer[_Answer]:
+        """Return what is there, with its tag; raise as `answer` does."""
+        found = await self._call("GET", *path)
+        return TaggedAnswer(self._as_expected(found.answer, expected), found.tag)
 
     async def _call(
         self,
@@ -147,7 +167,7 @@ class ApiClient:
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
         seen: str | None = None,
-    ) -> TaggedAnswer:
+    ) -> TaggedAnswer[Json]:
         parts = "/".join(quote(part, safe="") for part in path)
         url = URL(f"{self._url}/v1/{parts}", encoded=True).with_query(query or {})
         headers = {"Authorization": f"Bearer {self._token.reveal_text()}"} if self._token else {}
@@ -196,23 +216,31 @@ class ApiClient:
             )
         return answer
 
-    async def items(self, *path: str, query: Mapping[str, str] | None = None) -> list[Json]:
-        """Return a list's items, of all its pages; raise as `call` does."""
-        return [item async for page in self.pages(*path, query=query) for item in page.items]
+    async def items(
+        self, expected: type[_Answer], *path: str, query: Mapping[str, str] | None = None
+    ) -> list[_Answer]:
+        """Return a list's items, of all its pages; raise as `answer` does."""
+        return [
+            item async for page in self.pages(expected, *path, query=query) for item in page.items
+        ]
 
     async def pages(
-        self, *path: str, query: Mapping[str, str] | None = None, at_most: int = MAX_PAGES
-    ) -> AsyncIterator[ItemsPage]:
-        """Yield a list page by page, as the pages arrive; raise as `call` does.
+        self,
+        expected: type[_Answer],
+        *path: str,
+        query: Mapping[str, str] | None = None,
+        at_most: int = MAX_PAGES,
+    ) -> AsyncIterator[ItemsPage[_Answer]]:
+        """Yield a list page by page, as the pages arrive; raise as `answer` does.
 
-        `ApiUnreachableError` is also raised behind so many pages, and by one that follows itself.
+        `expected` is the class of one item. `ApiUnreachableError` is also raised behind so many
+        pages, and by one that follows itself.
         """
         asked, is_first = {"limit": PAGE_ITEMS, **(query or {})}, True
         for _ in range(at_most):
-            page = await self.call("GET", *path, query=asked)
-            items, following = page.get("items"), page.get("next_cursor")
-            if not _are_objects(items) or not isinstance(following, str | None):
-                raise ApiUnreachableError(not_the_api(HTTPStatus.OK, self._url))
+            page = await self.answer(PageAnswer, "GET", *path, query=asked)
+            items = self._as_expected(page["items"], list[expected], "items")  # type: ignore[valid-type] # made here
+            following = page.get("next_cursor")
             yield ItemsPage(items, is_whole=is_first and following is None)
             if following is None:
                 return
@@ -221,9 +249,11 @@ class ApiClient:
             asked["cursor"], is_first = following, False
         raise ApiUnreachableError(f"the list that {self._url} answers with has no end")
 
-
-def _are_objects(items: object) -> TypeGuard[list[Json]]:
-    return isinstance(items, list) and all(isinstance(item, dict) for item in items)
+    def _as_expected(self, found: object, expected: type[_Answer], where: str = "") -> _Answer:
+        try:
+            return as_expected(found, expected, where)
+        except NotAsExpectedError as error:
+            raise ApiUnreachableError(not_as_expected(str(error), self._url)) from None
 
 
 def _seconds(text: str) -> int | None:

@@ -29,6 +29,13 @@ def not_the_api(status: int, url: str) -> str:
     return f"what answers at {url} ({status}) is not the control plane: is CONTROL_PLANE_URL right?"
 
 
+def not_as_expected(expected: str, url: str) -> str:
+    """Return what is wrong with JSON that is not of the API, or of one that is too old."""
+    return (
+        f"what answers at {url} is not the control plane: {expected}; is CONTROL_PLANE_URL right?"
+    )
+
+
 def _cause(error: Exception, url: str, ca_file: Path | None) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError():

@@ -18,7 +18,7 @@ def warnings_of(outcome: Outcome) -> list[str]:
     check = made["check"]
     if check["outcome"] == CheckOutcome.SKIPPED and check["problem"] != NOT_ASKED:
         found.append(why_not_told(view["host"], check["problem"], plain_http=made["plain_http"]))
-    return [*found, *(f"{view['host']}: {note}" for note in made["notes"])]
+    return [*found, *(f"{view['host']}: {note}" for note in made.get("notes", ()))]
 
 
 def result_of(plan_: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> Json:
@@ -37,7 +37,7 @@ def _step_result(step: PlannedStep, outcome: Outcome | None) -> Json:
         "name": step.wanted.name if step.wanted else None,
         "host": step.host,
         "repository_prefix": step.prefix,
-        "id": (outcome.view or {}).get("id") if outcome and outcome.view else _id_of(step),
+        "id": outcome.view["id"] if outcome and outcome.view else _id_of(step),
         "action": step.does.name.lower(),
         "why": step.why or None,
         "fields": {each.name: {"before": each.before, "after": each.after} for each in step.fields},

@@ -10,6 +10,12 @@ from typing import Final
 import click
 from attrs import define, field, frozen
 
+from control_plane.commands.answers import (
+    ConnectionAnswer,
+    ExpiryAnswer,
+    MadeConnectionAnswer,
+    MeAnswer,
+)
 from control_plane.commands.api_client import ApiClient, ApiRefusedError, Json
 from control_plane.commands.apply_result import result_of, warnings_of
 from control_plane.commands.applying import (
@@ -37,6 +43,7 @@ from shared.output_form import OutputForm
 
 CHANGES_EXIT_CODE: Final = 3
 _PATH: Final = "connections"
+_MAY_REVOKE: Final = frozenset(role for role in Role if reaches(role, Role.APPROVER))
 _MARKED: Final = re.compile(r" *([-+~!?]) ")
 _MARK_COLOURS: Final = {"+": "green", "-": "red", "~": "yellow", "!": "red", "?": "cyan"}
 _WAITED_FOR: Final = frozenset({Does.WAIT, Does.NOTHING})
@@ -134,7 +141,7 @@ class ApplyRun:
         )
 
     async def _present(self) -> list[PresentConnection]:
-        views = await self.api.items(_PATH)
+        views = await self.api.items(ConnectionAnswer, _PATH)
         return [found for view in views if (found := present_connection(view)) is not None]
 
     async def _may_prune(self, plan_: Plan) -> None:
@@ -142,8 +149,8 @@ class ApplyRun:
         going = plan_.of(Does.REVOKE)
         if not going:
             return
-        role = (await self.api.call("GET", "me"))["role"]
-        if not reaches(Role(role), Role.APPROVER):
+        role = (await self.api.answer(MeAnswer, "GET", "me"))["role"]
+        if role not in _MAY_REVOKE:
             raise NothingDoneError(
                 f"--prune revokes, which needs the role approver; the token's is {role}. Nothing"
                 " was changed"
@@ -180,14 +187,16 @@ class ApplyRun:
         for step in steps:
             if step.present is None or step.fingerprint is None:
                 continue
-            present: Json = {}
+            present: ExpiryAnswer | None = None
             if self.wished.end.keep_expiry:
-                present = await self.api.call("GET", _PATH, step.present.id)
+                present = await self.api.answer(ExpiryAnswer, "GET", _PATH, step.present.id)
             body: Json = {"fingerprint": step.fingerprint} | self.wished.end.body(present)
             if self.wished.despite_send_back:
                 body["despite_send_back"] = True
             try:
-                view = await self.api.call("POST", _PATH, step.present.id, "approve", body=body)
+                view = await self.api.answer(
+                    MadeConnectionAnswer, "POST", _PATH, step.present.id, "approve", body=body
+                )
             except ApiRefusedError as error:
                 is_done = False
                 outcome = Outcome(step, Ended.FAILED, refusal_words(error))

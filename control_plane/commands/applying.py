@@ -6,14 +6,15 @@ failure, because what was to take its place may be missing.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from enum import Enum
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from attrs import define, field, frozen
 
-from control_plane.commands.api_client import ApiClient, ApiRefusedError, ApiUnreachableError, Json
+from control_plane.commands.answers import ConnectionAnswer, HighlightsAnswer, MadeConnectionAnswer
+from control_plane.commands.api_client import ApiClient, ApiRefusedError, ApiUnreachableError
 from control_plane.commands.api_problem import realm_words, title_of, wrong_fields
 from control_plane.declared.field_names import file_name_of
 from control_plane.declared.plan import Does, Plan, PlannedStep
@@ -30,6 +31,8 @@ _ENDING: Final = frozenset(
 )
 _CHANGED: Final = "somebody changed it since the plan was made: look at it, and apply again"
 _UNKNOWN: Final = "there was no answer: whether it was done shows the next plan"
+
+_Answer = TypeVar("_Answer")
 
 SecretFields = Mapping[str, object]  # of a request
 
@@ -49,7 +52,7 @@ class Outcome:
     step: PlannedStep
     ended: Ended
     words: str
-    view: Json | None = None
+    view: MadeConnectionAnswer | None = None
     stands_out: tuple[str, ...] = ()  # of the draft that was made, as its review says
 
     @property
@@ -108,37 +111,47 @@ class Applying:
         query = {"check": str(self.check).lower()}
         present, seen = step.present.id if step.present else "", None
         if step.present is not None:
-            shown = await self.api.tagged(_PATH, present)
+            shown = await self.api.tagged(ConnectionAnswer, _PATH, present)
             if present_connection(shown.answer) != step.present:
                 return Outcome(step, Ended.FAILED, _CHANGED)
             seen = shown.tag
         match step.does:
             case Does.CONNECT:
                 body = step.body(self._secret(step))
-                view = await self._call("POST", _PATH, query=query, body=body)
+                view = await self._shown("POST", _PATH, query=query, body=body)
                 return Outcome(step, Ended.DONE, "connected", view, await self._standing_out(view))
             case Does.CHANGE:
                 body = step.body(self._secret(step))
-                view = await self._call("PATCH", _PATH, present, query=query, body=body, seen=seen)
+                view = await self._shown("PATCH", _PATH, present, query=query, body=body, seen=seen)
                 is_drafted = view["draft"] or view["status"] == "pending"
                 if not is_drafted:
                     return Outcome(step, Ended.DONE, "changed", view)
                 return Outcome(step, Ended.DONE, "draft made", view, await self._standing_out(view))
             case Does.DISCARD:
-                await self._call("DELETE", _PATH, present, "draft", seen=seen)
+                await self._retried(
+                    lambda: self.api.call("DELETE", _PATH, present, "draft", seen=seen)
+                )
                 return Outcome(step, Ended.DONE, "draft discarded")
             case _:
                 reason = {"reason": f"no longer in the files of the set {step.set_name}"}
-                view = await self._call("POST", _PATH, present, "revoke", body=reason, seen=seen)
+                view = await self._shown("POST", _PATH, present, "revoke", body=reason, seen=seen)
                 return Outcome(step, Ended.DONE, "revoked, for ever", view)
 
-    async def _standing_out(self, view: Json) -> tuple[str, ...]:
+    async def _shown(self, method: str, *path: str, **asked: Any) -> MadeConnectionAnswer:
+        """Call with what `ApiClient.answer` takes, and return the connection as it is then."""
+        return await self._retried(
+            lambda: self.api.answer(MadeConnectionAnswer, method, *path, **asked)
+        )
+
+    async def _standing_out(self, view: MadeConnectionAnswer) -> tuple[str, ...]:
         """Return what an approver of the draft that was made will be shown first."""
         self._reviewed += 1
         if self._reviewed > MAX_REVIEWED_DRAFTS:
             return ()
         try:
-            review = await self._call("GET", _PATH, view["id"], "review")
+            review = await self._retried(
+                lambda: self.api.answer(HighlightsAnswer, "GET", _PATH, view["id"], "review")
+            )
         except ControlPlaneError as error:
             return (f"its review cannot be read: {error}",)
         return tuple(
@@ -148,18 +161,11 @@ class Applying:
     def _secret(self, step: PlannedStep) -> SecretFields:
         return self.secrets[step.wanted.name] if step.secret and step.wanted else {}
 
-    async def _call(
-        self,
-        method: str,
-        *path: str,
-        query: Mapping[str, str] | None = None,
-        body: Json | None = None,
-        seen: str | None = None,
-    ) -> Json:
+    async def _retried(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
         """Call, and call again if the control plane says when: it did nothing until then."""
         for _ in range(MAX_RETRIES):
             try:
-                return await self.api.call(method, *path, query=query, body=body, seen=seen)
+                return await call()
             except ApiRefusedError as error:
                 seconds = error.retry_after_seconds
                 if error.status != HTTPStatus.TOO_MANY_REQUESTS or seconds is None:
@@ -168,7 +174,7 @@ class Applying:
                     raise
                 self.wait(f"too many checks of registries; going on in {seconds} s (--no-check)")
                 await asyncio.sleep(seconds)
-        return await self.api.call(method, *path, query=query, body=body, seen=seen)
+        return await call()
 
 
 def refusal_words(error: ApiRefusedError) -> str:

@@ -8,6 +8,7 @@ import click
 from attrs import frozen
 
 from control_plane.clock import now
+from control_plane.commands.answers import ExpiryAnswer
 from control_plane.commands.api_client import Json
 from control_plane.commands.lifetime import LifetimeType
 from shared.canonical_json import format_time
@@ -45,9 +46,9 @@ class ChosenEnd:
         """The options that were given."""
         return [option for name, option in END_OPTIONS.items() if getattr(self, name)]
 
-    def body(self, present: Json) -> Json:
-        """Return what an approval's body says of its end, for a connection as it is shown."""
-        if self.keep_expiry:
+    def body(self, present: ExpiryAnswer | None) -> Json:
+        """Return what an approval's body says of its end; `present`: what is to be kept, if so."""
+        if present is not None:
             return {"expires_at": present["expires_at"]}
         if self.lifetime is not None:
             return {"expires_at": format_time(now() + self.lifetime)}

@@ -6,7 +6,7 @@ It does not ask the API: an auditor should not have to trust the process that is
 
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import IO, Any, Final
@@ -25,7 +25,8 @@ from control_plane.audit.log_reading import (
     walk,
 )
 from control_plane.clock import now
-from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.answers import AuditEntryAnswer
+from control_plane.commands.api_client import ApiClient
 from control_plane.commands.columns import Column, to_the_second
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.printing import (
@@ -63,6 +64,8 @@ from control_plane.serving.config import (
 from control_plane.serving.environment import settings
 from shared.canonical_json import format_time
 from shared.output_form import OutputForm, output_form
+
+Entry = Mapping[str, Any]  # of the database, or of the API
 
 PRINTED_ENTRIES: Final = 500  # at once, of entries from the database
 _NARROW: Final = (
@@ -246,9 +249,9 @@ async def _watch(
     columns, after = _WIDE if printer.wide else _NARROW, 0
     async with ApiClient.open(settings(ClientSettings)) as api:
 
-        async def newer() -> list[Json]:
+        async def newer() -> list[AuditEntryAnswer]:
             place = {"cursor": str(after)} if after else {}
-            return await api.items("audit", query=_query(wanted) | place)
+            return await api.items(AuditEntryAnswer, "audit", query=_query(wanted) | place)
 
         async for entries in newer_items(newer):
             shown = entries if last is None or after else entries[-last:]
@@ -260,22 +263,24 @@ async def _watch(
                 print_document(entry, form)
 
 
-async def _newest(pages: AsyncIterator[Sequence[Json]], last: int) -> AsyncIterator[Sequence[Json]]:
+async def _newest(
+    pages: AsyncIterator[Sequence[Entry]], last: int
+) -> AsyncIterator[Sequence[Entry]]:
     """Yield the last entries of all pages."""
-    entries: deque[Json] = deque(maxlen=last)
+    entries: deque[Entry] = deque(maxlen=last)
     async for page in pages:
         entries.extend(page)
     yield list(entries)
 
 
-async def _pages(wanted: AuditFilter) -> AsyncIterator[Sequence[Json]]:
+async def _pages(wanted: AuditFilter) -> AsyncIterator[Sequence[Entry]]:
     """Yield the entries a few at a time, from the database if one is configured, else the API."""
     if settings(AuditListSettings).database_url is not None:
         async with (
             _log() as (database, verifier),
             aclosing(_lines(database, verifier, wanted)) as lines,
         ):
-            page = list[Json]()
+            page = list[Entry]()
             async for line in lines:
                 page.append(line.view())
                 if len(page) == PRINTED_ENTRIES:
@@ -284,7 +289,7 @@ async def _pages(wanted: AuditFilter) -> AsyncIterator[Sequence[Json]]:
             yield page
         return
     async with ApiClient.open(settings(ClientSettings)) as api:
-        async for asked in api.pages("audit", query=_query(wanted)):
+        async for asked in api.pages(AuditEntryAnswer, "audit", query=_query(wanted)):
             yield asked.items
 
 
@@ -308,16 +313,17 @@ def _query(wanted: AuditFilter) -> dict[str, str]:
     return {name: value for name, value in query.items() if value}
 
 
-def _is_believed(entry: Json) -> bool:
+def _is_believed(entry: Entry) -> bool:
     return "hash" in entry
 
 
-def _cells(entry: Json) -> list[object]:
+def _cells(entry: Entry) -> list[object]:
     if not _is_believed(entry):
         return [entry["sequence"], None, None, None, entry["problem"], None]
-    details = " ".join(f"{name}={value}" for name, value in entry["details"].items())
-    second = to_the_second(entry["at"])
-    return [entry["sequence"], second, entry["actor"], entry["action"], entry["about"], details]
+    details = " ".join(f"{name}={value}" for name, value in entry.get("details", {}).items())
+    second = to_the_second(entry.get("at", ""))
+    done = (entry.get(name) for name in ("actor", "action", "about"))
+    return [entry["sequence"], second, *done, details]
 
 
 def _tell(report: ChainReport, agreement: str, form: OutputForm | None) -> None:

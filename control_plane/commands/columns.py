@@ -118,4 +118,4 @@ def _cut(cell: str, width: int) -> str:
 
 def to_the_second(time: str) -> str:
     """Return a time of an answer as tables show it: RFC 3339 in UTC, without the fraction."""
-    return f"{time[: len('2030-01-31T12:00:00')]}Z"
+    return f"{time[: len('2030-01-31T12:00:00')]}Z" if time else ""

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from control_plane.commands.answers import ConnectionAnswer, ExpiryAnswer, ReviewAnswer
 from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.approval_end import END_OPTIONS, ChosenEnd, end_options
 from control_plane.commands.connection_options import connection_name
@@ -71,17 +72,19 @@ async def approve(
     end = ChosenEnd.of(options)
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
-        present: Json = {}
+        present: ExpiryAnswer | None = None
         if end.keep_expiry:
-            present = await api.call("GET", "connections", connection_id)
+            present = await api.answer(ExpiryAnswer, "GET", "connections", connection_id)
         if fingerprint is None:
-            shown = await api.call("GET", "connections", connection_id, "review")
+            shown = await api.answer(ReviewAnswer, "GET", "connections", connection_id, "review")
             fingerprint = _asked(shown, says_end=bool(end.given))
             despite_send_back = despite_send_back or shown["sent_back"] is not None
         body: Json = {"fingerprint": fingerprint} | end.body(present)
         if despite_send_back:
             body["despite_send_back"] = True
-        view = await api.call("POST", "connections", connection_id, "approve", body=body)
+        view = await api.answer(
+            ConnectionAnswer, "POST", "connections", connection_id, "approve", body=body
+        )
     show_state(view, form=form)
 
 
@@ -102,11 +105,13 @@ async def send_back(
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         body = {"comment": comment} | ({"fingerprint": fingerprint} if fingerprint else {})
-        view = await api.call("POST", "connections", connection_id, "send-back", body=body)
+        view = await api.answer(
+            ConnectionAnswer, "POST", "connections", connection_id, "send-back", body=body
+        )
     show_state(view, form=form)
 
 
-def _asked(shown: Json, *, says_end: bool) -> str:
+def _asked(shown: ReviewAnswer, *, says_end: bool) -> str:
     """Show the review; return its fingerprint if the person approves it, else exit with 1."""
     print_review(shown, terminal_width(), stderr=True)
     say("")
@@ -123,4 +128,4 @@ def _asked(shown: Json, *, says_end: bool) -> str:
         is_approved = click.confirm(f"Approve {what}?", err=True)
     if not is_approved:
         fail("nothing was approved")
-    return str(shown["fingerprint"])
+    return shown["fingerprint"]

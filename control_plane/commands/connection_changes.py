@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import click
 
+from control_plane.commands.answers import CheckAnswer, ConnectionAnswer
 from control_plane.commands.api_client import ApiClient
 from control_plane.commands.certainty import is_asked, require_certainty, yes_option
 from control_plane.commands.check_words import why_not_told
@@ -58,7 +59,9 @@ async def add(*, check: bool, form: OutputForm | None, **options: Any) -> None:
     """
     body = request_body(options, must_say_login=True)
     async with ApiClient.open(settings(ClientSettings)) as api:
-        view = await api.call("POST", "connections", query=_query(check), body=body)
+        view = await api.answer(
+            ConnectionAnswer, "POST", "connections", query=_query(check), body=body
+        )
     show_made(view, form=form)
 
 
@@ -83,7 +86,7 @@ async def check(*, try_repository: str | None, form: OutputForm | None, **option
     body = request_body(options)
     async with ApiClient.open(settings(ClientSettings)) as api:
         query = {"repository": try_repository} if try_repository else {}
-        answer = await api.call("POST", "connection-checks", query=query, body=body)
+        answer = await api.answer(CheckAnswer, "POST", "connection-checks", query=query, body=body)
     show_view(answer, form=form)
     match answer["outcome"]:
         case CheckOutcome.FAILED:
@@ -119,7 +122,14 @@ async def edit(name: str, *, check: bool, form: OutputForm | None, **options: An
         raise click.UsageError("nothing to change; see --help")
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
-        view = await api.call("PATCH", "connections", connection_id, query=_query(check), body=body)
+        view = await api.answer(
+            ConnectionAnswer,
+            "PATCH",
+            "connections",
+            connection_id,
+            query=_query(check),
+            body=body,
+        )
     show_made(view, form=form)
 
 
@@ -142,9 +152,10 @@ async def rotate(
     """Give a new secret; the old one serves until somebody approves the new one."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
-        present = await api.call("GET", "connections", connection_id)
+        present = await api.answer(ConnectionAnswer, "GET", "connections", connection_id)
         body = credential_body(options, (present["draft"] or present)["provider"])
-        view = await api.call(
+        view = await api.answer(
+            ConnectionAnswer,
             "PUT",
             "connections",
             connection_id,
@@ -168,7 +179,7 @@ async def discard(name: str, *, yes: bool, form: OutputForm | None) -> None:
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         if is_asked(yes=yes):
-            view = await api.call("GET", "connections", connection_id)
+            view = await api.answer(ConnectionAnswer, "GET", "connections", connection_id)
             place = place_of(view)
             ends = view["status"] == Status.PENDING
             told = (
@@ -180,7 +191,7 @@ async def discard(name: str, *, yes: bool, form: OutputForm | None) -> None:
             )
             require_certainty([told], f"Discard the draft of {place}?", yes=yes)
         await api.call("DELETE", "connections", connection_id, "draft")
-        view = await api.call("GET", "connections", connection_id)
+        view = await api.answer(ConnectionAnswer, "GET", "connections", connection_id)
     show_state(view, form=form)
 
 

@@ -5,7 +5,8 @@ from typing import Final
 
 import click
 
-from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.answers import ActAnswer
+from control_plane.commands.api_client import ApiClient
 from control_plane.commands.columns import PROBLEM, Column
 from control_plane.commands.connection_options import connection_name
 from control_plane.commands.named_connection import named_connection
@@ -58,9 +59,11 @@ async def history(name: str, *, last: int | None, wide: bool, form: OutputForm |
     printer.finish("Nothing was done to it.")
 
 
-async def _acts(api: ApiClient, connection_id: str, last: int | None) -> AsyncIterator[list[Json]]:
+async def _acts(
+    api: ApiClient, connection_id: str, last: int | None
+) -> AsyncIterator[list[ActAnswer]]:
     remaining = last
-    async for page in api.pages("connections", connection_id, "history"):
+    async for page in api.pages(ActAnswer, "connections", connection_id, "history"):
         yield page.items[:remaining]
         if remaining is not None:
             remaining -= len(page.items)
@@ -68,7 +71,7 @@ async def _acts(api: ApiClient, connection_id: str, last: int | None) -> AsyncIt
                 return
 
 
-def _print(items: Sequence[Json], printer: ListPrinter) -> None:
+def _print(items: Sequence[ActAnswer], printer: ListPrinter) -> None:
     acts = [shown_act(item) for item in items]
     columns = _WIDE if printer.wide else _NARROW
     if any(act.problem for act in acts):

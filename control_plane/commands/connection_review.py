@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import click
 
-from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.answers import ReviewAnswer
+from control_plane.commands.api_client import ApiClient
 from control_plane.commands.connection_list import place_of
 from control_plane.commands.connection_options import connection_name
 from control_plane.commands.named_connection import named_connection
@@ -29,7 +30,7 @@ async def review(name: str, *, form: OutputForm | None) -> None:
     """
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
-        shown = await api.call("GET", "connections", connection_id, "review")
+        shown = await api.answer(ReviewAnswer, "GET", "connections", connection_id, "review")
     if form:
         print_value(shown, form)
         return
@@ -39,7 +40,7 @@ async def review(name: str, *, form: OutputForm | None) -> None:
         say(line)
 
 
-def approval_steps(shown: Json) -> Iterator[str]:
+def approval_steps(shown: ReviewAnswer) -> Iterator[str]:
     """Yield the command that approves what was shown, or why the caller cannot."""
     if shown["refusal"]:
         yield f"You cannot approve it: {shown['refusal']}."
@@ -47,9 +48,10 @@ def approval_steps(shown: Json) -> Iterator[str]:
     else:
         yield "If the fingerprint is the one that you were told, approve it:"
     present = shown["approved"]
-    end = " --keep-expiry" if present and present["expires_at"] else ""
+    ends_at = present["expires_at"] if present else None
+    end = " --keep-expiry" if ends_at else ""
     approve = f"control-plane connections approve {place_of(shown)}"
     despite = " --despite-send-back" if shown["sent_back"] else ""
     yield f"  {approve} --fingerprint {shown['fingerprint']}{end}{despite}"
-    if end:
-        yield f"The present approval ends at {present['expires_at']}; --expires 90d says another."
+    if ends_at:
+        yield f"The present approval ends at {ends_at}; --expires 90d says another."

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Final
 
-from control_plane.commands.api_client import Json
+from control_plane.commands.answers import ConnectionAnswer, RecordedCheckAnswer, TermsAnswer
 from control_plane.commands.check_words import reason_of
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_list import called, identity_of, is_served, place_of
@@ -24,7 +24,7 @@ Values = Sequence[str]
 Groups = Mapping[str, Mapping[str, Values]]
 
 
-def connection_lines(view: Json) -> Iterator[str]:
+def connection_lines(view: ConnectionAnswer) -> Iterator[str]:
     """Yield everything that is known of a connection; of a draft beside it, what it changes."""
     yield state_line(view)
     yield ""
@@ -34,7 +34,7 @@ def connection_lines(view: Json) -> Iterator[str]:
         yield from draft_lines(view)
 
 
-def draft_lines(view: Json) -> Iterator[str]:
+def draft_lines(view: ConnectionAnswer) -> Iterator[str]:
     """Yield what waits for an approver, compared with what serves: `-` goes, `+` is new."""
     draft, serving = view["draft"], _groups(view)
     if draft is None:
@@ -47,7 +47,7 @@ def draft_lines(view: Json) -> Iterator[str]:
     yield from _group_lines({"Draft": {"fingerprint": [draft["fingerprint"]]}})
 
 
-def sent_back_of(view: Json) -> str | None:
+def sent_back_of(view: ConnectionAnswer) -> str | None:
     """Return who sent back the draft that waits, and why, in words; None if nobody did."""
     back = (view["draft"] or view).get("sent_back")
     return (
@@ -57,12 +57,12 @@ def sent_back_of(view: Json) -> str | None:
     )
 
 
-def state_line(view: Json) -> str:
+def state_line(view: ConnectionAnswer) -> str:
     """Return what the connection is now, in a sentence."""
     return one_line(f"{place_of(view)} {_state(view)}")
 
 
-def next_steps(view: Json) -> Iterator[str]:
+def next_steps(view: ConnectionAnswer) -> Iterator[str]:
     """Yield what can be done next, with the commands for it."""
     name = place_of(view)
     command = f"control-plane connections {{}} {name}"
@@ -91,7 +91,7 @@ def next_steps(view: Json) -> Iterator[str]:
         yield f"Where a facade runs, `facade check {view['host']}` tries it."
 
 
-def _state(view: Json) -> str:
+def _state(view: ConnectionAnswer) -> str:
     made = f"{called(view, view['connected_by'])} made it at {view['connected_at']}"
     match view["status"]:
         case "pending" if view["provider"] is None:
@@ -118,7 +118,7 @@ def _state(view: Json) -> str:
     return f"{state}; problem: {view['problem']}" if view["problem"] and not is_said else state
 
 
-def _connection(view: Json) -> dict[str, Values]:
+def _connection(view: ConnectionAnswer) -> dict[str, Values]:
     fields = {
         "id": view["id"],
         "registry": place_of(view),
@@ -134,7 +134,7 @@ def _connection(view: Json) -> dict[str, Values]:
     return {name: [str(value)] for name, value in fields.items() if value}
 
 
-def _groups(view: Json) -> dict[str, dict[str, Values]]:
+def _groups(view: TermsAnswer) -> dict[str, dict[str, Values]]:
     """Return what is approved in a view or a draft, in groups; empty without a document."""
     if view["provider"] is None:
         return {}
@@ -156,17 +156,17 @@ def _groups(view: Json) -> dict[str, dict[str, Values]]:
     }
 
 
-def _login(view: Json) -> dict[str, Values]:
+def _login(view: TermsAnswer) -> dict[str, Values]:
     version = view["secret_version"]
     login: dict[str, Values] = {
-        "provider": [view["provider"]],
+        "provider": [str(view["provider"])],
         "as": [identity_of(view) or "nobody"],
         "secret": [
             "none"
             if version is None
             else f"version {version}, sealed to the key {view.get('sealing_key_id')}"
         ],
-        **({"called": [view["secret_label"]]} if view.get("secret_label") else {}),
+        **({"called": [label]} if (label := view.get("secret_label")) else {}),
         **({"secret ends": [ends]} if (ends := view.get("credential_expires_at")) else {}),
     }
     if view["google"]:
@@ -179,7 +179,7 @@ def _login(view: Json) -> dict[str, Values]:
     return login
 
 
-def _check(check: Json) -> str:
+def _check(check: RecordedCheckAnswer) -> str:
     return f"not tried: {reason_of(check['problem'])}" if check["problem"] else check["outcome"]
 
 

@@ -6,12 +6,23 @@ import click
 import orjson
 from attrs import define, evolve
 
-from control_plane.commands.api_client import ApiClient, ItemsPage, Json
+from control_plane.commands.answers import (
+    ConnectionAnswer,
+    GrantAnswer,
+    ListedConnectionAnswer,
+    PlaceAnswer,
+)
+from control_plane.commands.api_client import ApiClient
 from control_plane.commands.certainty import is_asked, require_certainty, yes_option
 from control_plane.commands.connection_approval import approve, send_back
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
 from control_plane.commands.connection_history import history
-from control_plane.commands.connection_list import one_page, place_of, print_connections
+from control_plane.commands.connection_list import (
+    ConnectionsPage,
+    one_page,
+    place_of,
+    print_connections,
+)
 from control_plane.commands.connection_options import connection_name
 from control_plane.commands.connection_output import show_connection, show_state
 from control_plane.commands.connection_review import review
@@ -109,7 +120,7 @@ async def list_connections(
         if watch:
             await until_interrupted(_watch_list(api, query, chosen, ListPrinter(wide=wide), form))
             return
-        pages = chosen.of(api.pages("connections", query=query))
+        pages = chosen.of(api.pages(ListedConnectionAnswer, "connections", query=query))
         if form:
             await print_items((page.items async for page in pages), form)
             return
@@ -130,8 +141,8 @@ async def _watch_list(
     printer: ListPrinter,
     form: OutputForm | None,
 ) -> None:
-    async def fetch() -> list[Json]:
-        pages = chosen.of(api.pages("connections", query=query))
+    async def fetch() -> list[ListedConnectionAnswer]:
+        pages = chosen.of(api.pages(ListedConnectionAnswer, "connections", query=query))
         return [view async for page in pages for view in page.items]
 
     async for views in changed_items(fetch, lambda view: f"{place_of(view)} ({view['id']})"):
@@ -149,12 +160,12 @@ class Chosen:
     _with_revoked: bool
     left_out: int = 0
 
-    async def of(self, pages: AsyncIterator[ItemsPage]) -> AsyncIterator[ItemsPage]:
+    async def of(self, pages: AsyncIterator[ConnectionsPage]) -> AsyncIterator[ConnectionsPage]:
         """Yield the wanted connections of each page."""
         async for page in pages:
             yield evolve(page, items=[view for view in page.items if self._is_wanted(view)])
 
-    def _is_wanted(self, view: Json) -> bool:
+    def _is_wanted(self, view: ListedConnectionAnswer) -> bool:
         is_left_out = view["status"] == Status.REVOKED and not self._with_revoked
         self.left_out += is_left_out
         return not is_left_out
@@ -177,12 +188,14 @@ async def show(name: str, *, watch: bool, form: OutputForm | None) -> None:
         if watch:
             await until_interrupted(_watch_one(api, connection_id, form))
             return
-        view = await api.call("GET", "connections", connection_id)
+        view = await api.answer(ConnectionAnswer, "GET", "connections", connection_id)
     show_connection(view, form=form)
 
 
 async def _watch_one(api: ApiClient, connection_id: str, form: OutputForm | None) -> None:
-    async for view in changed_value(lambda: api.call("GET", "connections", connection_id)):
+    async for view in changed_value(
+        lambda: api.answer(ConnectionAnswer, "GET", "connections", connection_id)
+    ):
         if form is None:
             show_connection(view, form=None)
             say("")
@@ -203,11 +216,16 @@ async def revoke(name: str, reason: str, *, yes: bool, form: OutputForm | None) 
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         if is_asked(yes=yes):
-            place = place_of(await api.call("GET", "connections", connection_id))
+            place = place_of(await api.answer(PlaceAnswer, "GET", "connections", connection_id))
             told = f"{place} ends for ever, and is refused to devices at once."
             require_certainty([told], f"Revoke {place}?", yes=yes)
-        view = await api.call(
-            "POST", "connections", connection_id, "revoke", body={"reason": reason}
+        view = await api.answer(
+            ConnectionAnswer,
+            "POST",
+            "connections",
+            connection_id,
+            "revoke",
+            body={"reason": reason},
         )
     show_state(view, form=form)
 
@@ -230,20 +248,20 @@ async def grant(name: str, policy: str | None, *, form: OutputForm | None) -> No
     """Show what to grant in the customer's cloud: ECR's two policies, or Google's roles."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name, reading=True)
-        answer = await api.call("GET", "connections", connection_id, "grant")
+        answer = await api.answer(GrantAnswer, "GET", "connections", connection_id, "grant")
     if form:
         print_value(answer, form)
     elif policy is None:
         _show_grant(answer)
-    elif f"{policy}_policy" in answer:
-        _show_policy(answer[f"{policy}_policy"])
+    elif (found := dict(answer).get(f"{policy}_policy")) is not None:
+        _show_policy(found)
     else:
         fail("this connection's provider has no such policy")
     for note in answer["notes"]:
         say(f"Note: {note}.")
 
 
-def _show_grant(answer: Json) -> None:
+def _show_grant(answer: Mapping[str, object]) -> None:
     """Print what is granted to whom, and below it each policy, ready to paste."""
     policies = {name: value for name, value in answer.items() if name.endswith("_policy")}
     rest = answer.keys() - policies.keys() - {"notes"}
@@ -253,5 +271,5 @@ def _show_grant(answer: Json) -> None:
         _show_policy(policy)
 
 
-def _show_policy(policy: Json) -> None:
+def _show_policy(policy: object) -> None:
     click.echo(orjson.dumps(policy, option=orjson.OPT_INDENT_2))

@@ -5,6 +5,7 @@ from typing import IO
 
 import click
 
+from control_plane.commands.answers import BatchAnswer, BatchItemAnswer, RevocationAnswer
 from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.certainty import require_certainty, yes_option
 from control_plane.commands.columns import one_line
@@ -99,7 +100,7 @@ async def revoke(
     given = {"device": device, "serial": serial, "issuer": issuer, "reason": reason}
     body: Json = {name: value for name, value in given.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
-        view = await api.call("POST", PATH, body=body)
+        view = await api.answer(RevocationAnswer, "POST", PATH, body=body)
     if form:
         print_value(view, form)
         return
@@ -112,7 +113,7 @@ async def revoke(
         )
     )
     say("New requests are refused, and running streams are cut within a second.")
-    for note in view["notes"]:
+    for note in view.get("notes", ()):
         say(f"WARNING: {note}.")
     lift_by = view["id"] if view["issuer"] else who
     say(f"To serve it again: control-plane devices lift {lift_by}")
@@ -127,9 +128,11 @@ async def _revoke_all(asked: Sequence[Json], *, form: OutputForm | None) -> None
     """Revoke all that are asked for, a batch with each call; print an answer for each device."""
     async with ApiClient.open(settings(ClientSettings)) as api:
 
-        async def answers() -> AsyncIterator[list[Json]]:
+        async def answers() -> AsyncIterator[list[BatchItemAnswer]]:
             for batch in batches(asked):
-                answer = await api.call("POST", PATH, "batch", body={"revocations": batch})
+                answer = await api.answer(
+                    BatchAnswer, "POST", PATH, "batch", body={"revocations": batch}
+                )
                 yield answer["items"]
 
         if form:
@@ -141,7 +144,9 @@ async def _revoke_all(asked: Sequence[Json], *, form: OutputForm | None) -> None
                 was = "is served no longer" if item["is_new"] else "was revoked already"
                 click.echo(one_line(f"{name_of(item['revocation'])} {was}"))
                 new, before = new + item["is_new"], before + (not item["is_new"])
-            for note in sorted({note for item in items for note in item["revocation"]["notes"]}):
+            for note in sorted(
+                {note for item in items for note in item["revocation"].get("notes", ())}
+            ):
                 say(f"WARNING: {note}.")
     say(f"{new} revoked, {before} were revoked already")
 
@@ -184,7 +189,7 @@ async def list_revocations(
         if watch:
             await until_interrupted(_watch_list(api, query, form, wide=wide))
             return
-        pages = api.pages(PATH, query=query)
+        pages = api.pages(RevocationAnswer, PATH, query=query)
         if form:
             await print_items((page.items async for page in pages), form)
         else:
@@ -196,7 +201,8 @@ async def _watch_list(
 ) -> None:
     printer = ListPrinter(wide=wide)
     async for views in changed_items(
-        lambda: api.items(PATH, query=query), lambda view: f"{name_of(view)} ({view['id']})"
+        lambda: api.items(RevocationAnswer, PATH, query=query),
+        lambda view: f"{name_of(view)} ({view['id']})",
     ):
         if form is None:
             print_revocation_rows(views, printer, whole_ids=True)
@@ -217,7 +223,7 @@ async def lift(revocation: str, *, form: OutputForm | None) -> None:
     """
     async with ApiClient.open(settings(ClientSettings)) as api:
         revocation_id = await named_revocation(api, revocation)
-        view = await api.call("GET", PATH, revocation_id)
+        view = await api.answer(RevocationAnswer, "GET", PATH, revocation_id)
         await api.call("DELETE", PATH, revocation_id)
     if form:
         print_value(view, form)

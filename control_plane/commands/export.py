@@ -2,6 +2,7 @@
 
 import click
 
+from control_plane.commands.answers import ConnectionAnswer
 from control_plane.commands.api_client import ApiClient
 from control_plane.commands.printing import print_value
 from control_plane.commands.running import command, fail, say
@@ -32,7 +33,7 @@ async def export(set_name: str | None, *, form: OutputForm | None) -> None:
     Settings: CONTROL_PLANE_URL, CONTROL_PLANE_TOKEN, CONTROL_PLANE_CA_FILE.
     """
     async with ApiClient.open(settings(ClientSettings)) as api:
-        views = await api.items("connections")
+        views = await api.items(ConnectionAnswer, "connections")
     present = [found for view in views if (found := present_connection(view)) is not None]
     chosen = [each for each in present if set_name in (None, each.set_name)]
     value = exported(chosen)

@@ -4,6 +4,7 @@ import asyncio
 
 import click
 
+from control_plane.commands.answers import LoginAnswer, MeAnswer
 from control_plane.commands.api_client import ApiClient
 from control_plane.commands.provider_login import ProviderLogin, ProviderLoginWay
 from control_plane.commands.running import command, say
@@ -36,7 +37,9 @@ async def login(*, device: bool, no_browser: bool) -> None:
     """
     configured = settings(ClientSettings)
     async with ApiClient.anonymous(configured) as api:
-        way = ProviderLoginWay.of_answer(await api.call("GET", "login"), configured.url)
+        way = ProviderLoginWay.of_answer(
+            await api.answer(LoginAnswer, "GET", "login"), configured.url
+        )
         async with ProviderLogin.open(
             configured, way.issuer, way.client_id, way.resource
         ) as provider:
@@ -47,7 +50,9 @@ async def login(*, device: bool, no_browser: bool) -> None:
                     way.scopes, lambda address: _show_address(address, opens=not no_browser)
                 )
         api.calling_with(made.access_token, is_login=True)
-        me = await api.call("GET", "me")  # whoever is nobody here is told so, and nothing is kept
+        me = await api.answer(
+            MeAnswer, "GET", "me"
+        )  # whoever is nobody here is told so, and nothing is kept
         store = await asyncio.to_thread(login_store, configured.login_file)
         await asyncio.to_thread(store.put, configured.url, made)
     say(f"You are {me['display_name']} ({me['name']}), and may act as {me['role']}.")

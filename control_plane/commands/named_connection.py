@@ -12,7 +12,8 @@ from uuid import UUID
 import click
 from attrs import frozen
 
-from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.answers import ListedConnectionAnswer
+from control_plane.commands.api_client import ApiClient
 from control_plane.commands.connection_list import candidate_lines
 from control_plane.errors import NotFoundError
 from control_plane.reading.texts import parse_id_beginning
@@ -48,7 +49,7 @@ class TypedPlace:
         """Return the canonical text."""
         return self.host if self.prefix is None else f"{self.host}/{self.prefix}"
 
-    def chosen_of(self, views: list[Json]) -> list[Json]:
+    def chosen_of(self, views: list[ListedConnectionAnswer]) -> list[ListedConnectionAnswer]:
         """Return those that are meant: of this very place, or without a prefix of the host."""
         exact = [view for view in views if view["repository_prefix"] == (self.prefix or "")]
         return exact if exact or self.prefix is not None else views
@@ -62,12 +63,12 @@ async def named_connection(api: ApiClient, text: str, *, reading: bool = False) 
     """
     if is_id(text):
         return text.lower()
-    place, by_place = _place(text), list[Json]()
-    meant: dict[str, Json] = {}
+    place, by_place = _place(text), list[ListedConnectionAnswer]()
+    meant: dict[str, ListedConnectionAnswer] = {}
     if (beginning := id_beginning(text)) is not None:
-        meant |= _by_id(await api.items(_PATH, query={"id": beginning}))
+        meant |= _by_id(await api.items(ListedConnectionAnswer, _PATH, query={"id": beginning}))
     if place is not None:
-        by_place = await api.items(_PATH, query={"host": place.host})
+        by_place = await api.items(ListedConnectionAnswer, _PATH, query={"host": place.host})
         living = [view for view in by_place if view["status"] != _REVOKED]
         ended = [view for view in by_place if view["status"] == _REVOKED]
         chosen = place.chosen_of(living) or (place.chosen_of(ended)[-1:] if reading else [])
@@ -113,5 +114,5 @@ def _place(text: str) -> TypedPlace | None:
         ) from None
 
 
-def _by_id(views: list[Json]) -> dict[str, Json]:
+def _by_id(views: list[ListedConnectionAnswer]) -> dict[str, ListedConnectionAnswer]:
     return {view["id"]: view for view in views}

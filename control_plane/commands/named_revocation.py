@@ -9,7 +9,8 @@ from typing import Final
 
 import click
 
-from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.answers import RevocationAnswer
+from control_plane.commands.api_client import ApiClient
 from control_plane.commands.named_connection import id_beginning, is_id
 from control_plane.commands.revocation_list import SERIAL_PREFIX, candidate_lines
 from control_plane.device_revocations.fields import parse_device_id, parse_serial
@@ -32,9 +33,9 @@ async def named_revocation(api: ApiClient, text: str) -> str:
         queries.append(target)
     if not queries:
         raise click.UsageError("this is no revocation's id, no device's, and not serial:HEX")
-    found: dict[str, Json] = {}
+    found: dict[str, RevocationAnswer] = {}
     for query in queries:
-        found |= {view["id"]: view for view in await api.items(PATH, query=query)}
+        found |= {view["id"]: view for view in await api.items(RevocationAnswer, PATH, query=query)}
     if len(found) == 1:
         return next(iter(found))
     if found:

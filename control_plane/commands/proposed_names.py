@@ -6,12 +6,13 @@ proposed, and nothing is said.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.answers import NamedPlaceAnswer, RevocationAnswer
+from control_plane.commands.api_client import ApiClient
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_list import place_of
 from control_plane.commands.revocation_list import name_of
@@ -24,7 +25,8 @@ from shared.environment import ConfigurationError
 PROPOSAL_SECONDS: Final = 2.0  # a person waits for a key that was pressed
 PROPOSED_ITEMS: Final = 200  # a page: more are no help
 
-Names = Callable[[Json], Iterator[tuple[str, str]]]
+_Answer = TypeVar("_Answer", NamedPlaceAnswer, RevocationAnswer)
+Names = Callable[[_Answer], Iterator[tuple[str, str]]]
 
 
 def propose_connections(
@@ -33,7 +35,7 @@ def propose_connections(
     incomplete: str,
 ) -> list[CompletionItem]:
     """Return the connections, by their places or, where an id is begun, by their ids."""
-    return _proposed("connections", incomplete, _connection_names)
+    return _proposed(NamedPlaceAnswer, "connections", incomplete, _connection_names)
 
 
 def propose_revocations(
@@ -42,23 +44,25 @@ def propose_revocations(
     incomplete: str,
 ) -> list[CompletionItem]:
     """Return the revocations in force, by device or serial, or where an id is begun by that."""
-    return _proposed("device-revocations", incomplete, _revocation_names)
+    return _proposed(RevocationAnswer, "device-revocations", incomplete, _revocation_names)
 
 
-def _connection_names(view: Json) -> Iterator[tuple[str, str]]:
+def _connection_names(view: NamedPlaceAnswer) -> Iterator[tuple[str, str]]:
     if view["status"] != Status.REVOKED:
         yield place_of(view), view["status"]
     yield view["id"], f"{place_of(view)}, {view['status']}"
 
 
-def _revocation_names(view: Json) -> Iterator[tuple[str, str]]:
+def _revocation_names(view: RevocationAnswer) -> Iterator[tuple[str, str]]:
     yield name_of(view), view["reason"] or "revoked"
     yield view["id"], name_of(view)
 
 
-def _proposed(path: str, incomplete: str, names: Names) -> list[CompletionItem]:
+def _proposed(
+    expected: type[_Answer], path: str, incomplete: str, names: Names[_Answer]
+) -> list[CompletionItem]:
     try:
-        views = asyncio.run(_first_page(path))
+        views = asyncio.run(_first_page(expected, path))
     except (ControlPlaneError, ConfigurationError, TimeoutError):
         return []
     fitting = {
@@ -71,11 +75,11 @@ def _proposed(path: str, incomplete: str, names: Names) -> list[CompletionItem]:
     return [CompletionItem(one_line(name), help=one_line(said)) for name, said in fitting.items()]
 
 
-async def _first_page(path: str) -> list[Json]:
+async def _first_page(expected: type[_Answer], path: str) -> list[_Answer]:
     async with (
         asyncio.timeout(PROPOSAL_SECONDS),
         ApiClient.open(settings(ClientSettings)) as api,
     ):
-        page = await api.call("GET", path, query={"limit": str(PROPOSED_ITEMS)})
-    items = page.get("items")
-    return items if isinstance(items, list) else []
+        async for page in api.pages(expected, path, query={"limit": str(PROPOSED_ITEMS)}):
+            return page.items
+    return []

@@ -13,6 +13,7 @@ from typing import Final
 import orjson
 from attrs import evolve, field, frozen
 
+from control_plane.commands.answers import LoginAnswer
 from control_plane.commands.loopback import LoopbackPage
 from control_plane.commands.saved_login import LOGS_IN_AGAIN, SavedLogin
 from control_plane.errors import ControlPlaneError
@@ -57,19 +58,18 @@ class ProviderLoginWay:
     resource: Mapping[str, str]
 
     @classmethod
-    def of_answer(cls, answer: Mapping[str, object], url: str) -> "ProviderLoginWay":
+    def of_answer(cls, answer: LoginAnswer, url: str) -> "ProviderLoginWay":
         """Return it; raise `ProviderLoginError` if there is none."""
-        found = answer.get("single_sign_on")
-        if not isinstance(found, dict):
+        found = answer["single_sign_on"]
+        if found is None:
             raise ProviderLoginError(
                 f"the control plane at {url} has no single sign-on for a shell: take an operator's"
                 " token in CONTROL_PLANE_TOKEN or CONTROL_PLANE_TOKEN_FILE, or have"
                 " CONTROL_PLANE_OIDC_ISSUER and CONTROL_PLANE_OIDC_CLI_CLIENT_ID set there"
             )
-        parameter = found.get("audience_parameter")
-        named = {str(parameter): str(found.get("audience"))} if parameter else {}
-        scopes = tuple(str(scope) for scope in found.get("scopes", []))
-        return cls(str(found.get("issuer")), str(found.get("client_id")), scopes, named)
+        parameter = found["audience_parameter"]
+        named = {parameter: found["audience"]} if parameter else {}
+        return cls(found["issuer"], found["client_id"], tuple(found["scopes"]), named)
 
 
 @frozen

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from control_plane.commands.api_client import Json
+from control_plane.commands.answers import ReviewAnswer, ReviewedLineAnswer
 from control_plane.commands.check_words import why_not_told
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_list import called, place_of
@@ -40,7 +40,7 @@ _WEIGHTS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def print_review(shown: Json, width: int | None, *, stderr: bool = False) -> None:
+def print_review(shown: ReviewAnswer, width: int | None, *, stderr: bool = False) -> None:
     """Print a review; a width of None is that of no terminal."""
     console = Console(highlight=False, markup=False, emoji=False, width=width, stderr=stderr)
 
@@ -61,9 +61,9 @@ def print_review(shown: Json, width: int | None, *, stderr: bool = False) -> Non
     print_lines(_fingerprint(shown))
 
 
-def _head(shown: Json) -> Iterator[Text]:
+def _head(shown: ReviewAnswer) -> Iterator[Text]:
     """Yield what it is, and what it is compared with."""
-    made = f"{_called(shown, 'made_by')} made it at {shown['made_at']}"
+    made = f"{_called(shown['made_by'], shown['made_by_name'])} made it at {shown['made_at']}"
     if shown["is_draft"]:
         yield _text(f"Draft of {place_of(shown)}; {made}", "bold")
     else:
@@ -78,10 +78,11 @@ def _head(shown: Json) -> Iterator[Text]:
     yield Text("")
 
 
-def _standing_out(shown: Json) -> Iterator[tuple[Text, Text]]:
+def _standing_out(shown: ReviewAnswer) -> Iterator[tuple[Text, Text]]:
     """Yield what stands out, and what a facade refuses, each with its weight."""
     for highlight in shown["highlights"]:
-        word, style = _WEIGHTS[highlight["weight"]]
+        weight = highlight["weight"]
+        word, style = _WEIGHTS.get(weight, (weight, ""))
         again = "" if highlight["is_new"] or not shown["approved"] else " (as before)"
         yield Text(word, style), _text(f"{highlight['words']}{again}")
     for note in shown["notes"]:
@@ -95,7 +96,7 @@ def _beside_one_another(pairs: Iterable[tuple[Text, Text]]) -> Table:
     return table
 
 
-def _checked(shown: Json) -> str:
+def _checked(shown: ReviewAnswer) -> str:
     """Return whether the registry knows the login, in a sentence."""
     check = shown["check"]
     if check["outcome"] == CheckOutcome.PASSED:
@@ -104,21 +105,22 @@ def _checked(shown: Json) -> str:
     return why if why.endswith("?") else f"{why}."
 
 
-def _compared(shown: Json) -> str:
+def _compared(shown: ReviewAnswer) -> str:
     present = shown["approved"]
     if present is None:
         return "Nothing of it was approved before: all of it is new."
     until = f"until {present['expires_at']}" if present["expires_at"] else "without an end"
-    approved = f"{_called(present, 'approved_by')} approved at {present['approved_at']}, {until}"
+    who = _called(present["approved_by"], present["approved_by_name"])
+    approved = f"{who} approved at {present['approved_at']}, {until}"
     number = shown["changed_terms"]
     changes = f"{number} line{'s' if number != 1 else ''} would change" if number else "no change"
     return f"Compared with what {approved}: {changes}."
 
 
-def _stacked(shown: Json) -> Iterator[Text]:
+def _stacked(shown: ReviewAnswer) -> Iterator[Text]:
     """Yield each line's values below one another, those that go before those that come."""
     for section, lines in groupby(shown["lines"], key=lambda line: line["section"]):
-        yield Text(Section(section).heading, "bold")
+        yield Text(_heading(section), "bold")
         for line in lines:
             before, after = line["before"] or [], line["after"] or []
             if shown["approved"] is None:
@@ -132,20 +134,26 @@ def _stacked(shown: Json) -> Iterator[Text]:
                 yield _text(f"  {mark}{label:<{_LABEL_WIDTH}}{value}", _STYLES[mark])
 
 
-def _side_by_side(shown: Json) -> Table:
+def _heading(section: str) -> str:
+    """Return a section's heading; a newer control plane may have others than this program knows."""
+    known = {each.value: each.heading for each in Section}
+    return known.get(section, one_line(section))
+
+
+def _side_by_side(shown: ReviewAnswer) -> Table:
     table = Table(box=None, pad_edge=False, expand=True, padding=(0, 2, 0, 0))
     table.add_column("", width=1)
     table.add_column("", width=_LABEL_WIDTH)
     table.add_column("SERVES NOW", ratio=1, overflow="fold", header_style="bold")
     table.add_column("WOULD SERVE", ratio=1, overflow="fold", header_style="bold")
     for section, lines in groupby(shown["lines"], key=lambda line: line["section"]):
-        table.add_row("", Text(Section(section).heading, "bold"))
+        table.add_row("", Text(_heading(section), "bold"))
         for line in lines:
             _add_line(table, line)
     return table
 
 
-def _add_line(table: Table, line: Json) -> None:
+def _add_line(table: Table, line: ReviewedLineAnswer) -> None:
     before, after = line["before"] or [], line["after"] or []
     is_all_other = line["change"] == LineChange.CHANGED and before == after
     cells = (
@@ -154,12 +162,12 @@ def _add_line(table: Table, line: Json) -> None:
     )
     for at, (one, other) in enumerate(zip_longest(*cells)):
         is_first = at == 0
-        mark = _MARKS[line["change"]] if is_first else ""
+        mark = _MARKS.get(line["change"], "?") if is_first else ""
         label = Text(f"  {line['label']}") if is_first else ""
         table.add_row(mark, label, one or "", other or "")
 
 
-def _fingerprint(shown: Json) -> Iterator[Text]:
+def _fingerprint(shown: ReviewAnswer) -> Iterator[Text]:
     yield Text("")
     yield Text("Fingerprint", "bold")
     yield _text(f"    {shown['fingerprint']}")
@@ -172,10 +180,9 @@ def _fingerprint(shown: Json) -> Iterator[Text]:
     )
 
 
-def _called(shown: Json, field: str) -> str:
+def _called(identity: str, name: str | None) -> str:
     """Return how people call somebody, with the identity that is signed."""
-    name, identity = shown[f"{field}_name"], shown[field]
-    return f"{name} ({identity})" if name else str(identity)
+    return f"{name} ({identity})" if name else identity
 
 
 def _text(words: str, style: str = "") -> Text:

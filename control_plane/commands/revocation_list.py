@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
-from control_plane.commands.api_client import ItemsPage, Json
+from control_plane.commands.answers import RevocationAnswer
+from control_plane.commands.api_client import ItemsPage
 from control_plane.commands.columns import Column, lines, with_problem
 from control_plane.commands.printing import ListPrinter, terminal_width
 from control_plane.commands.short_ids import short_ids
@@ -16,7 +17,7 @@ _WIDE: Final = (*_NARROW, Column("REVOKED"), _ISSUER, Column("REASON"))
 
 
 async def print_revocations(
-    pages: AsyncIterator[ItemsPage], *, wide: bool, whole_ids: bool
+    pages: AsyncIterator[ItemsPage[RevocationAnswer]], *, wide: bool, whole_ids: bool
 ) -> None:
     """Print revocations, each page as it comes.
 
@@ -28,7 +29,9 @@ async def print_revocations(
     printer.finish("No such revocation is in force." if whole_ids else "No device is revoked.")
 
 
-def print_revocation_rows(views: Sequence[Json], printer: ListPrinter, *, whole_ids: bool) -> None:
+def print_revocation_rows(
+    views: Sequence[RevocationAnswer], printer: ListPrinter, *, whole_ids: bool
+) -> None:
     """Print one line a revocation."""
     names = [name_of(view) for view in views]
     told_apart = (*_NARROW, _ISSUER) if len(set(names)) < len(names) else _NARROW
@@ -37,19 +40,19 @@ def print_revocation_rows(views: Sequence[Json], printer: ListPrinter, *, whole_
     printer.print(columns, [*_rows(views, columns, whole_ids=whole)])
 
 
-def candidate_lines(views: Sequence[Json]) -> Iterator[str]:
+def candidate_lines(views: Sequence[RevocationAnswer]) -> Iterator[str]:
     """Yield a line for each revocation that a name may mean, with its whole id."""
     columns = with_problem((*_NARROW, _ISSUER), views)
     return lines(columns, _rows(views, columns, whole_ids=True), terminal_width())
 
 
-def name_of(view: Json) -> str:
+def name_of(view: RevocationAnswer) -> str:
     """Return the device or the certificate, as it is typed."""
     return view["device"] or f"{SERIAL_PREFIX}{view['serial']}"
 
 
 def _rows(
-    views: Sequence[Json], columns: Sequence[Column], *, whole_ids: bool
+    views: Sequence[RevocationAnswer], columns: Sequence[Column], *, whole_ids: bool
 ) -> Iterator[list[object]]:
     ids = {} if whole_ids else short_ids([view["id"] for view in views])
     for view in views:

@@ -2,7 +2,8 @@
 
 import click
 
-from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.answers import SessionAnswer, SignedInAnswer
+from control_plane.commands.api_client import ApiClient
 from control_plane.commands.certainty import require_certainty, yes_option
 from control_plane.commands.columns import Column, to_the_second
 from control_plane.commands.printing import ListPrinter, print_items, print_value, wide
@@ -44,7 +45,7 @@ def sessions() -> None:
 async def list_sessions(*, operator: str | None, wide: bool, form: OutputForm | None) -> None:
     """List where you are signed in, the newest first."""
     async with ApiClient.open(settings(ClientSettings)) as api:
-        pages = api.pages(*_path(operator))
+        pages = api.pages(SessionAnswer, *_path(operator))
         if form:
             await print_items((page.items async for page in pages), form)
             return
@@ -61,7 +62,7 @@ async def list_sessions(*, operator: str | None, wide: bool, form: OutputForm | 
 async def who(*, wide: bool, form: OutputForm | None) -> None:
     """List who is signed in to the console, for admins: operators, and persons (oidc:...)."""
     async with ApiClient.open(settings(ClientSettings)) as api:
-        pages = api.pages("signed-in")
+        pages = api.pages(SignedInAnswer, "signed-in")
         if form:
             await print_items((page.items async for page in pages), form)
             return
@@ -117,7 +118,7 @@ def _path(operator: str | None) -> tuple[str, ...]:
 
 async def _named(api: ApiClient, path: tuple[str, ...], text: str) -> str:
     """Return the id of the session that is meant; raise `NotFoundError` or `click.UsageError`."""
-    found = [str(view["id"]) for view in await api.items(*path)]
+    found = [view["id"] for view in await api.items(SessionAnswer, *path)]
     meant = [each for each in found if each.startswith(text.lower())]
     if not meant or not text:
         raise NotFoundError(f"no session {text} goes on; `control-plane sessions list` shows all")
@@ -126,11 +127,15 @@ async def _named(api: ApiClient, path: tuple[str, ...], text: str) -> str:
     return meant[0]
 
 
-def _print(views: list[Json], printer: ListPrinter, *, whole_ids: bool) -> None:
+def _print(views: list[SessionAnswer], printer: ListPrinter, *, whole_ids: bool) -> None:
     ids = {} if whole_ids else short_ids([view["id"] for view in views])
-    names = ("began_at", "last_used_at", "ends_at")
     rows = [
-        [ids.get(view["id"], view["id"]), *(to_the_second(view[name]) for name in names)]
+        [
+            ids.get(view["id"], view["id"]),
+            to_the_second(view["began_at"]),
+            to_the_second(view["last_used_at"]),
+            to_the_second(view["ends_at"]),
+        ]
         for view in views
     ]
     printer.print(_COLUMNS, rows)

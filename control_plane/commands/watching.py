@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import click
 
-from control_plane.commands.api_client import ApiRefusedError, ApiUnreachableError, Json
+from control_plane.commands.api_client import ApiRefusedError, ApiUnreachableError
 from control_plane.commands.running import say
 
 WATCH_SECONDS: Final = 2.0  # a page of 200 connections takes some 30 ms of the control plane
@@ -27,12 +27,12 @@ _Found = TypeVar("_Found")
 
 
 async def changed_items(
-    fetch: Callable[[], Awaitable[Sequence[Json]]],
-    key: Callable[[Json], Hashable],
+    fetch: Callable[[], Awaitable[Sequence[_Found]]],
+    key: Callable[[_Found], Hashable],
     seconds: float = WATCH_SECONDS,
-) -> AsyncIterator[list[Json]]:
+) -> AsyncIterator[list[_Found]]:
     """Yield all items, and then those alone that are new or not as they were."""
-    before = dict[Hashable, Json]()
+    before = dict[Hashable, _Found]()
     async for found in looks(fetch, seconds):
         now = {key(item): item for item in found}
         if changed := [item for name, item in now.items() if before.get(name) != item]:
@@ -43,8 +43,8 @@ async def changed_items(
 
 
 async def newer_items(
-    fetch: Callable[[], Awaitable[list[Json]]], seconds: float = WATCH_SECONDS
-) -> AsyncIterator[list[Json]]:
+    fetch: Callable[[], Awaitable[list[_Found]]], seconds: float = WATCH_SECONDS
+) -> AsyncIterator[list[_Found]]:
     """Yield what each look finds, if it finds anything: whoever asks for news says since when."""
     async for found in looks(fetch, seconds):
         if found:

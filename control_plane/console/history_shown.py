@@ -63,9 +63,8 @@ class ShownAct:
     problem: str | None
 
 
-def shown_act(view: View) -> ShownAct:
+def shown_act(item: Mapping[str, Any]) -> ShownAct:
     """Return an act of the history's JSON form in words."""
-    item: Mapping[str, Any] = view
     details = item.get("details") or {}
     action = item.get("action", "")
     return ShownAct(
@@ -83,9 +82,13 @@ def _changes(changes: Any) -> Iterator[ShownChange]:
     for each in changes:
         name, before, after = each["field"], each.get("before"), each.get("after")
         if name in _OBJECTS:
-            yield from _changes_within(before or {}, after or {})
+            yield from _changes_within(_fields_of(before), _fields_of(after))
         else:
             yield ShownChange(_LABELS.get(name, name), _texts(name, before), _texts(name, after))
+
+
+def _fields_of(value: object) -> View:
+    return value if isinstance(value, dict) else {}
 
 
 def _changes_within(before: View, after: View) -> Iterator[ShownChange]:

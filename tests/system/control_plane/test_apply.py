@@ -9,6 +9,7 @@ import orjson
 import pytest
 import yaml
 
+from control_plane.commands.answers import ConnectionAnswer
 from control_plane.commands.api_client import ApiClient
 from control_plane.commands.applying import Applying, Ended
 from control_plane.declared.declared_set import declared_set
@@ -259,7 +260,7 @@ async def test_what_somebody_changed_since_the_plan_is_left_to_the_next_one(
     )
     configured = load(ClientSettings, PREFIX, plane.shell_settings("bob"))
     async with ApiClient.open(configured) as api:
-        views = await api.items("connections")
+        views = await api.items(ConnectionAnswer, "connections")
         present = [each for view in views if (each := present_connection(view)) is not None]
         wanted = declared_set(
             overlaid([files, Layer({"connections": {"a": {"fleets": ["x"]}}}, {})]), _no_file

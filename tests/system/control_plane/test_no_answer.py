@@ -13,6 +13,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from control_plane.commands.answers import ListedConnectionAnswer
 from control_plane.commands.api_client import ApiClient, ApiUnreachableError
 from control_plane.serving.config import ClientSettings
 from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority
@@ -187,7 +188,10 @@ async def test_a_list_that_does_not_end_is_ended() -> None:
         ApiClient.anonymous(ClientSettings(url=url)) as client,
     ):
         with pytest.raises(ApiUnreachableError, match="has no end"):
-            _ = [page async for page in client.pages("connections", at_most=5)]
+            _ = [
+                page
+                async for page in client.pages(ListedConnectionAnswer, "connections", at_most=5)
+            ]
     assert next(cursors) == "5"
 
 

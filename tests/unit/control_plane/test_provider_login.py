@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from attrs import evolve
 
+from control_plane.commands.answers import ProviderLoginAnswer
 from control_plane.commands.provider_login import (
     ProviderLogin,
     ProviderLoginError,
@@ -75,7 +76,7 @@ async def test_a_provider_that_is_none_is_told_in_words(provider: OpenIdSimulato
 
 def test_the_control_plane_says_where_to_log_in() -> None:
     """In `GET /v1/login`; without single sign-on the words say what there is."""
-    told = {
+    told: ProviderLoginAnswer = {
         "issuer": "https://login.example",
         "client_id": "cli",
         "audience": "api",
@@ -88,7 +89,7 @@ def test_the_control_plane_says_where_to_log_in() -> None:
         ("openid",),
         {"audience": "api"},
     )
-    plain = told | {"audience_parameter": None}
+    plain: ProviderLoginAnswer = {**told, "audience_parameter": None}
     assert ProviderLoginWay.of_answer({"single_sign_on": plain}, "").resource == {}
     with pytest.raises(ProviderLoginError, match="CONTROL_PLANE_TOKEN"):
         ProviderLoginWay.of_answer({"single_sign_on": None}, "https://registry.example")
