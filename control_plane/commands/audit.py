@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime, timedelta
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import click
 
@@ -28,6 +28,7 @@ from control_plane.clock import now
 from control_plane.commands.answers import AuditEntryAnswer
 from control_plane.commands.api_client import ApiClient
 from control_plane.commands.columns import Column, to_the_second
+from control_plane.commands.given_file import GivenFile, GivenFileType
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.printing import (
     ListPrinter,
@@ -115,10 +116,10 @@ def audit() -> None:
         "control-plane audit verify log.jsonl",
     )
 )
-@click.argument("file", type=click.File("rb"), required=False)
+@click.argument("file", type=GivenFileType(), required=False)
 @output_form
 @command
-async def verify(file: IO[bytes] | None, *, form: OutputForm | None) -> None:
+async def verify(file: GivenFile | None, *, form: OutputForm | None) -> None:
     """Verify the chain and its signatures, and compare the database with it.
 
     For a FILE that `audit export` wrote (- for standard input), this needs the statement key alone.

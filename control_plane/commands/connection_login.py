@@ -6,6 +6,7 @@ from typing import Any, Final
 import click
 
 from control_plane.commands.api_client import Json
+from control_plane.commands.given_file import GivenFileType
 from control_plane.commands.running import asking, say
 from control_plane.connections.request import parse_connection_request
 from control_plane.connections.suggested_provider import suggested_provider
@@ -54,7 +55,7 @@ def _ask(options: dict[str, Any], suggested: Provider) -> None:
         options["role_arn"] = _answer("ARN of the role (empty: another login)")
     elif suggested is Provider.GOOGLE_SERVICE_ACCOUNT:
         path = _answer("File of the service account's key (empty: another login)")
-        options["key_file"] = click.File("rb").convert(path, None, None) if path else None
+        options["key_file"] = GivenFileType().convert(path, None, None) if path else None
     if not (options["role_arn"] or options["key_file"]):
         options["username"] = _answer("User name (empty: anonymous)")
         options["anonymous"] = not options["username"]

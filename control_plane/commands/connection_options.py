@@ -7,12 +7,13 @@ machine sees arguments, and a shell's history keeps them.
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from control_plane.commands.api_client import Json
 from control_plane.commands.connection_login import require_login
+from control_plane.commands.given_file import GivenFile, GivenFileType
 from control_plane.commands.proposed_names import propose_connections
 from control_plane.commands.running import asking, fail
 from control_plane.commands.usage import require_no_contradiction
@@ -81,7 +82,7 @@ _CREDENTIAL: Final = (
     click.option(
         "--service-account-key-file",
         "key_file",
-        type=click.File("rb"),
+        type=GivenFileType(),
         help="Google's JSON key; - is standard input.",
     ),
     click.option("--secret-label", help="What the new secret is called, as `version` in files."),
@@ -127,7 +128,7 @@ request_options: Final[_Decorator[Any]] = _all_of(
         click.option("--referrers", is_flag=True, help=f"{_REFERRERS} Default: they may not."),
         click.option("--plain-http", is_flag=True, help="The registry has no TLS."),
         click.option(
-            "--ca-certificate", type=click.File("rb"), help="PEM of the registry's CA, or its own."
+            "--ca-certificate", type=GivenFileType(), help="PEM of the registry's CA, or its own."
         ),
         _SET_NAME,
     )
@@ -158,7 +159,7 @@ edit_options: Final[_Decorator[Any]] = _all_of(
         click.option("--referrers/--no-referrers", default=None, help=_REFERRERS),
         click.option("--plain-http/--no-plain-http", default=None, help="Without TLS, or with."),
         click.option(
-            "--ca-certificate", type=click.File("rb"), help="PEM of the registry's CA, or its own."
+            "--ca-certificate", type=GivenFileType(), help="PEM of the registry's CA, or its own."
         ),
         click.option("--no-ca-certificate", is_flag=True, help="Only the system's authorities."),
         click.option("--description", help="For people; holds at once."),
@@ -265,12 +266,12 @@ def _external_id(options: dict[str, Any]) -> Json:
 
 def _secret(options: dict[str, Any], *, provider: str | None, asks: bool) -> Json:
     """Return the field of the secret, read from the source that the options name."""
-    key_file: IO[bytes] | None = options.pop("key_file")
+    key_file: GivenFile | None = options.pop("key_file")
     from_stdin = options.pop("token_stdin")
     if key_file is None and provider == Provider.GOOGLE_SERVICE_ACCOUNT:
         if sys.stdin.isatty():
             raise click.UsageError("nobody types in a key: give --service-account-key-file")
-        key_file = sys.stdin.buffer
+        key_file = GivenFile.standard_input()
     if key_file is not None:
         return {"service_account_key": _key(key_file)}
     if from_stdin:
@@ -296,13 +297,13 @@ def _can_ask() -> bool:
 
 def _token() -> str:
     try:
-        content = sys.stdin.buffer.read(MAX_SECRET_BYTES + 2).decode()
+        content = GivenFile.standard_input().read(MAX_SECRET_BYTES + 2).decode()
     except UnicodeDecodeError:
         fail("standard input is not UTF-8 text")
     return content.removesuffix("\n").removesuffix("\r")
 
 
-def _key(file: IO[bytes]) -> Json:
+def _key(file: GivenFile) -> Json:
     try:
         return dict(read_object(file.read(MAX_KEY_FILE_BYTES)))
     except UnreadableBodyError:

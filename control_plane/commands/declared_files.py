@@ -1,6 +1,5 @@
 """Reads the files of `-f`: each is a layer; the files of one folder are one layer together."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 import click
 from attrs import frozen
 
+from control_plane.commands.given_file import GivenFile
 from control_plane.connections.fields import certificates_alone
 from control_plane.declared.declared_set import (
     DeclaredConnection,
@@ -69,7 +69,7 @@ class _Reader:
 
     def layer(self, path: str) -> Layer:
         if path == STDIN:
-            content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+            content = GivenFile.standard_input().read(MAX_FILE_BYTES + 1)
             return layer_of("standard input", read_source(STDIN, content))
         place = Path(path)
         try:

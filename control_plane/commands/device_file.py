@@ -6,12 +6,13 @@ serial:0A:BC CN=Device CA   of this issuer alone
 """
 
 from collections.abc import Iterator, Sequence
-from typing import IO, Final
+from typing import Final
 
 import click
 import orjson
 
 from control_plane.commands.api_client import Json
+from control_plane.commands.given_file import GivenFile
 from control_plane.commands.revocation_list import SERIAL_PREFIX
 from control_plane.device_revocations.fields import parse_device_id, parse_issuer, parse_serial
 from control_plane.device_revocations.request import MAX_REVOCATIONS
@@ -22,8 +23,8 @@ MAX_NAMED_WRONG_LINES: Final = 20  # a file of another kind is wrong in every li
 _ROOM_BYTES: Final = 1024  # of a body, around its items
 
 
-def read_devices(file: IO[bytes], reason: str) -> list[Json]:
-    """Return what each line asks for; exit with 2 and the numbers of the wrong lines."""
+def read_devices(file: GivenFile, reason: str) -> list[Json]:
+    """Return what each line asks for; exit with 2 and the wrong lines, or if there is none."""
     content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise click.UsageError(f"the file is larger than {MAX_FILE_BYTES} bytes")
@@ -39,6 +40,8 @@ def read_devices(file: IO[bytes], reason: str) -> list[Json]:
         more = len(wrong) - MAX_NAMED_WRONG_LINES
         rest = [f"and {more} more"] if more > 0 else []
         raise click.UsageError("\n".join([*wrong[:MAX_NAMED_WRONG_LINES], *rest]))
+    if not asked:
+        raise click.UsageError(f"{file.name} names no device, so nothing is revoked")
     return asked
 
 

@@ -1,7 +1,6 @@
 """`control-plane devices`: revoking devices and lifting revocations, through the API."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import IO
 
 import click
 
@@ -10,6 +9,7 @@ from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.certainty import require_certainty, yes_option
 from control_plane.commands.columns import one_line
 from control_plane.commands.device_file import batches, read_devices
+from control_plane.commands.given_file import GivenFile, GivenFileType
 from control_plane.commands.named_revocation import PATH, named_revocation
 from control_plane.commands.printing import (
     ListPrinter,
@@ -57,7 +57,7 @@ def devices() -> None:
 @click.option(
     "--from",
     "file",
-    type=click.File("rb"),
+    type=GivenFileType(),
     help="Of a file (- for standard input), one a line: DEVICE, serial:HEX or serial:HEX ISSUER.",
 )
 @click.option("--reason", default="", help="For people; stays in the audit log.")
@@ -68,7 +68,7 @@ async def revoke(
     device: str | None,
     serial: str | None,
     issuer: str | None,
-    file: IO[bytes] | None,
+    file: GivenFile | None,
     reason: str,
     *,
     yes: bool,

@@ -114,7 +114,8 @@ async def test_a_file_or_standard_input_names_them(
     assert [item["is_new"] for item in again.result] == [False] * 4
     assert {item["revocation"]["reason"] for item in again.result} == {"stolen"}
     nobody = await shell(plane, *revoke, "-", "--json", operator="bob", given="\n")
-    assert nobody.output == "[]\n"
+    assert (nobody.status, nobody.output) == (2, "")
+    assert "standard input names no device" in nobody.words
 
 
 async def test_wrong_lines_are_named_and_nothing_is_sent(plane: ControlPlane, fleet: str) -> None:
