@@ -45,3 +45,18 @@ def test_any_other_failure_goes_on(failure: OSError) -> None:
     with pytest.raises(OSError) as raised, telling_lost_output():  # noqa: PT011 - compared below
         raise failure
     assert raised.value is failure
+
+
+def test_a_full_disk_of_serve_is_no_lost_output() -> None:
+    """What failed is a file of its own: the log has the exception, and not words on an output."""
+    program = (
+        "import sys; sys.argv[1:] = ['serve']\n"
+        "from shared.lost_output import telling_lost_output\n"
+        "with telling_lost_output():\n    raise OSError(28, 'full')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, text=True
+    )
+    assert ran.returncode == 1
+    assert "the output cannot be written" not in ran.stderr
+    assert "OSError: [Errno 28] full" in ran.stderr
