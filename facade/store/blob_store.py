@@ -220,19 +220,30 @@ class BlobStore:
         except OSError as error:  # a read-only disk: the blob is found rotten again the next time
             _log.error("not quarantined", digest=digest, reason=type(error).__name__)
             return False
-        if not self.has(digest):  # if it has, somebody has just stored it again
-            self.catalogue.removed(digest)
-            self._note_again(digest)
+        self._note_what_is_there(digest)
         return True
 
-    def _note_again(self, digest: Digest) -> None:
-        """Note a blob that somebody stored while it was forgotten, or the quota would not count it.
+    def _note_what_is_there(self, digest: Digest) -> None:
+        """Note a blob if it is there, and forget it if it is not: that is what the quota counts.
 
-        If it is not there yet, whoever stores it notes it afterwards. If the disk does not say,
-        tidying does.
+        Somebody may store it or take it away meanwhile, and note that earlier. So the disk is asked
+        again after each note. If it does not say, tidying does it.
         """
         with suppress(OSError):
-            self.catalogue.found(digest, self.layout.blob(digest).stat().st_size)
+            size, is_noted = self._size(digest), False
+            while not is_noted:
+                if size is None:
+                    self.catalogue.removed(digest)
+                else:
+                    self.catalogue.found(digest, size)
+                before, size = size, self._size(digest)
+                is_noted = size == before
+
+    def _size(self, digest: Digest) -> int | None:
+        try:
+            return self.layout.blob(digest).stat().st_size
+        except FileNotFoundError:
+            return None
 
     async def commit(self, ingest: OwnedIngest, digest: Digest, length: int) -> None:
         """Store a proven arrival durably, even if this is cancelled. Raises `OSError`.
@@ -252,7 +263,8 @@ class BlobStore:
 
         It is noted in the index first. After a crash, a blob that is noted but missing is
         forgotten, but one that is there and not noted would stay for ever. Tidying may have
-        forgotten it too early, so it is noted again afterwards.
+        forgotten it too early, so it is noted again afterwards; if it is still there, because
+        whoever finds it rotten may have forgotten it too.
         """
         self.catalogue.added(digest, length)
         try:
@@ -261,7 +273,7 @@ class BlobStore:
             if not self.has(digest):  # if it were noted, it would count until somebody evicts it
                 self.catalogue.removed(digest)
             raise
-        self.catalogue.found(digest, length)
+        self._note_what_is_there(digest)
 
     def may_hold(self, length: int) -> bool:
         """Tell whether so many bytes fit into an empty store; whether they do now, `admit` says."""

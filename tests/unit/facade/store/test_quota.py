@@ -18,7 +18,7 @@ from typing_extensions import override
 from facade.rights.right import FlightKey, Right
 from facade.rights.rights import Rights
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
-from facade.store.catalogue import FILE_BYTES, FREE_FILES
+from facade.store.catalogue import FILE_BYTES, FREE_FILES, Catalogue
 from facade.store.claim_count import FEW_PARTIALS, ClaimCount
 from facade.store.evictor import Evictor, spare_bytes
 from facade.store.file_lock import lock_exclusively
@@ -143,6 +143,28 @@ async def test_a_blob_that_is_stored_again_while_it_is_quarantined_counts(store:
         is_stored = store.has(digest)
         assert store.catalogue.stored_bytes() == is_stored * len(rotten)
         assert store.layout.checksums(digest).exists() or not is_stored
+
+
+@frozen(eq=False)
+class _TakenMeanwhile(Catalogue):
+    """Where a blob is noted just after somebody found it rotten."""
+
+    _store: BlobStore
+
+    @override
+    def found(self, digest: Digest, size: int) -> None:
+        self._store.quarantine(digest, "rotten")
+        super().found(digest, size)
+
+
+async def test_a_blob_that_is_quarantined_before_it_was_noted_does_not_count(
+    store: BlobStore,
+) -> None:
+    """Else the quota had less room, until somebody tidied."""
+    store.catalogue = _TakenMeanwhile(store.index, store)
+    digest = await keep(store, content("a"))
+    assert not store.has(digest)
+    assert store.catalogue.stored_bytes() == 0
 
 
 async def test_a_blob_that_is_stored_again_while_it_is_tidied_away_counts(
