@@ -91,6 +91,7 @@ class RequestLog:
 
     _metrics: FacadeMetrics
     _sample_hits: int = 1
+    _clock: Callable[[], float] = time.monotonic  # of how often a device's refusals are told
     _hits: int = field(default=0, init=False)
     _log: Logger = field(factory=_log.bind, init=False)
     _served: RepeatedLine = field(init=False)  # a whole answer, about which nothing is odd
@@ -100,7 +101,7 @@ class RequestLog:
         """Put repeated lines together. Counters start at zero: a rate needs that value."""
         for code in DeviceRefusal:
             self._metrics.devices.refused.labels(code.value)
-        self._refusals = RepeatedRefusals(self._tell_together)
+        self._refusals = RepeatedRefusals(self._tell_together, clock=self._clock)
         self._served = RepeatedLine.of(
             self._log,
             "answered",
