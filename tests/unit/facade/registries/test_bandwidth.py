@@ -22,16 +22,19 @@ def test_none_is_none() -> None:
 async def read_for(
     connect: Connect, registry: RegistrySimulator, seconds: float, digests: list[str]
 ) -> list[int]:
-    """Return how many bytes of each came within some seconds."""
+    """Return how many bytes of each came within some seconds, from when all had begun."""
     upstream = await connect(registry, bandwidth=Bandwidth.of(RATE))
     received = [0] * len(digests)
+    all_have_begun = asyncio.Barrier(len(digests) + 1)
 
     async def read(number: int, digest: str) -> None:
         async with upstream.fetch(Kind.BLOB, APP, Digest.parse(digest)) as answer:
+            await all_have_begun.wait()
             async for chunk in answer.chunks():
                 received[number] += len(chunk)
 
     readers = [asyncio.create_task(read(*each)) for each in enumerate(digests)]
+    await all_have_begun.wait()
     await asyncio.wait(readers, timeout=seconds)
     for reader in readers:
         reader.cancel()
