@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from facade.pulls.request_log import RequestRecord
+from tests.support.facade_process import READY_SECONDS
 
 PROGRAM = """
 import asyncio
@@ -106,7 +107,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         [sys.executable, str(file)],
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=READY_SECONDS,
         env={"PYTHONPATH": str(Path.cwd())},
     )
     return [orjson.loads(line) for line in ended.stdout.splitlines()]
