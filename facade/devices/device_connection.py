@@ -141,8 +141,13 @@ class DeviceConnection(BaseProtocol):
     @property
     def is_answering(self) -> bool:
         """Whether the answer to a pull is under way, or waits for the device to read it."""
+        return self._is_pulling or self.has_unsent
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something was written that the kernel has not taken yet."""
         whole = self._whole_transport
-        return self._is_pulling or (whole is not None and whole.get_write_buffer_size() > 0)
+        return whole is not None and whole.get_write_buffer_size() > 0
 
     def room_now(self) -> int:
         """Return how many bytes the kernel takes now, so that none of them waits here."""

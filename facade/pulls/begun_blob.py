@@ -46,7 +46,7 @@ class BegunBlob:
         """Give what can be given at once; tell whether something is left for `give_rest`."""
         try:
             self._delivery.begin(head, self._pieces)
-            if self._pieces.left or self._connection.writing_paused:
+            if not self._delivery.is_over(self._pieces):
                 return True
             self._delivery.require_open()
         except ConnectionResetError as left:

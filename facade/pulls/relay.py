@@ -103,7 +103,7 @@ class AnswerDelivery:
         `frame` writes the first one, with the head; with `is_framed`, all of them.
         """
         at_hand, connection = _at_hand(pieces), self._connection
-        while True:
+        while piece is not None or not self.is_over(pieces):
             if connection.writing_paused:
                 await connection.drain()
             if piece is None and (piece := at_hand()) is None:
@@ -136,6 +136,14 @@ class AnswerDelivery:
         self._count(len(first))
         while not connection.writing_paused and (piece := pieces.next_nowait()) is not None:
             self.write(piece)
+
+    def is_over(self, pieces: object) -> bool:
+        """Tell whether nothing follows, and the kernel has taken everything.
+
+        Then nobody need wait for the turn in which more may be given. False also if the pieces do
+        not tell what is left of them.
+        """
+        return getattr(pieces, "left", None) == 0 and not self._connection.has_unsent
 
     def require_open(self) -> None:
         """Raise `ConnectionResetError` if what was given may not have been taken."""

@@ -5,21 +5,33 @@ Whole answers, and those that end in their middle: `tests/system/facade/test_blo
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import cast
 
 import pytest
+from aiohttp import web
 from attrs import define, field
 
+from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
+from facade.content.source import PiecesAtHand
+from facade.devices.aborted_pull import PullAbortedError
+from facade.devices.device_connection import DeviceConnection
+from facade.devices.device_transport import TURN_BYTES
 from facade.metrics.metrics import FacadeMetrics
 from facade.pulls.begun_blob import BegunBlob
 from facade.pulls.pull_slots import PullSlots
 from facade.pulls.request_log import LEFT, RequestLog, RequestRecord
 from facade.registries.connection_work import ConnectionWork
 from facade.values.piece import Piece
+from tests.support.device_servers import DeviceServers
 from tests.unit.facade.pulls.at_the_door import Door
 
 DEVICE = "press-7"
 NO_FILE = -1  # the kernel refuses to close it
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"  # nobody reads it
+ENDING = 1024  # bytes, by which a turn has been given enough
 
 
 @define
@@ -71,21 +83,85 @@ class Scene:
         assert [each for each in lines if each.startswith(start)] == [f"{start} 1.0"]
 
 
+@define
+class InTurns:
+    """Pieces that can be given at once, but where one is None: there it would have to wait."""
+
+    coming: list[Piece | None]
+    is_next_last: bool = False
+
+    @property
+    def left(self) -> int:
+        """The bytes that are still to come."""
+        return sum(len(each or b"") for each in self.coming)
+
+    def __aiter__(self) -> AsyncIterator[Piece]:
+        """Return them."""
+        return self
+
+    async def __anext__(self) -> Piece:
+        """Say that all were given."""
+        assert not self.coming
+        raise StopAsyncIteration
+
+    def next_nowait(self) -> Piece | None:
+        """Return the next one."""
+        return self.coming.pop(0) if self.coming else None
+
+    def close(self) -> None:
+        """Let go of nothing."""
+
+
+@define
+class Given:
+    """A server that gives its only device a blob, and how that went."""
+
+    pieces: InTurns
+    is_rest_left: bool | None = None  # as `begin` says
+    is_at_once: bool | None = None  # whether the rest was given before the loop's next turn
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Give it, and end the connection."""
+        connection = cast(DeviceConnection, request.protocol)
+        record, metrics = RequestRecord("GET"), FacadeMetrics.create()
+        blob = begun(self.pieces, record, PullSlots(1), metrics, connection)
+        self.is_rest_left = blob.begin(HEAD)
+        if self.is_rest_left:
+            turned = asyncio.get_running_loop().create_future()
+            turned.get_loop().call_soon(turned.set_result, None)
+            await blob.give_rest()
+            self.is_at_once = not turned.done()
+        connection.cut()
+        raise PullAbortedError("seen enough")
+
+
 @pytest.fixture
 async def scene() -> Scene:
     """One whose device has not said anything since."""
-    door, metrics, slots, pieces = Door(), FacadeMetrics.create(), PullSlots(1), Pieces()
+    pieces, record, slots = Pieces(), RequestRecord("GET"), PullSlots(1)
+    metrics = FacadeMetrics.create()
+    return Scene(pieces, record, slots, metrics, begun(pieces, record, slots, metrics))
+
+
+def begun(
+    pieces: PiecesAtHand,
+    record: RequestRecord,
+    slots: PullSlots,
+    metrics: FacadeMetrics,
+    connection: DeviceConnection | None = None,
+) -> BegunBlob:
+    """Return a blob that takes its device's slot; without a connection its device has gone."""
+    door = Door()
     door.approve()
-    record = RequestRecord("GET")
     assert slots.take_nowait(DEVICE)
     subjects = [
         each for each in door.snapshot.remembered.subjects() if each.startswith("connection/")
     ]
     (approved,) = (door.snapshot.serving(each) for each in subjects)
     assert approved is not None
-    blob = BegunBlob(
+    return BegunBlob(
         pieces,
-        door.connection(),
+        connection or door.connection(),
         DEVICE,
         approved,
         record,
@@ -93,7 +169,57 @@ async def scene() -> Scene:
         ConnectionWork(),
         RequestLog(metrics),
     )
-    return Scene(pieces, record, slots, metrics, blob)
+
+
+@pytest.fixture
+async def give(
+    device_ca: CertificateAuthority,
+    server_ca: CertificateAuthority,
+    server_certificate: CertificateFiles,
+    tmp_path: Path,
+) -> AsyncIterator[Callable[[Given], Awaitable[None]]]:
+    """Let a device ask for a blob, and be given it."""
+    files = device_ca.issue_device().write(tmp_path, "device")
+    tls = ssl.create_default_context(cadata=server_ca.pem.decode())
+    tls.load_cert_chain(files.certificate, files.key)
+    async with DeviceServers.open(device_ca, server_certificate) as servers:
+
+        async def give(given: Given) -> None:
+            _, port = servers.begin(given.handle)
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=tls, server_hostname="localhost"
+            )
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            with pytest.raises(ConnectionError):
+                await taken(reader)
+            writer.close()
+
+        yield give
+
+
+async def taken(reader: asyncio.StreamReader) -> None:
+    """Read as a device that keeps up; raise `ConnectionError` if it is cut."""
+    while await reader.read(TURN_BYTES):
+        pass
+
+
+async def test_one_that_fills_its_turn_has_no_rest(
+    give: Callable[[Given], Awaitable[None]],
+) -> None:
+    """All of it is in the kernel: nothing would be given in the turn that it waited for."""
+    given = Given(InTurns([bytes(TURN_BYTES)]))
+    await give(given)
+    assert given.is_rest_left is False
+
+
+async def test_a_rest_that_fills_its_turn_waits_for_no_other(
+    give: Callable[[Given], Awaitable[None]],
+) -> None:
+    """Nor does the line that tells of it."""
+    given = Given(InTurns([bytes(TURN_BYTES - ENDING), None, bytes(ENDING)]))
+    await give(given)
+    assert given.is_rest_left is True
+    assert given.is_at_once is True
 
 
 async def test_one_that_never_goes_on_lets_go_when_it_is_closed(scene: Scene) -> None:
