@@ -60,13 +60,14 @@ class ClaimedRoom:
         await self._store.admit(whole, first, claim, Asker(self._access_key), look)
 
     @asynccontextmanager
-    async def made_for(self, size: int) -> AsyncIterator[None]:
+    async def made_for(self, size: Callable[[], int]) -> AsyncIterator[None]:
         """Make the quota count `size` bytes while they are written, and from then on.
 
+        `size` is asked once the write before it has ended, because what that wrote counts, too.
         Raises `StoreGaveUpError` if there is no room for so many bytes, and `OSError`.
         """
         async with self._claiming:
-            await self._make_room_for(size)
+            await self._make_room_for(size())
             yield
 
     async def let_go_of_spare(self) -> None:

@@ -34,7 +34,7 @@ class RoomWrites:
     async def segment(self, sink: SegmentWriter, write: Callable[[], None], count: int) -> None:
         """Write so many bytes of a segment."""
         before = sink.new_bytes
-        async with self._room.made_for(self._come_bytes + count):
+        async with self._room.made_for(lambda: self._come_bytes + count):
             await self._write_or_relieve(write, count)
             self._come_bytes += sink.new_bytes - before
 
@@ -47,7 +47,7 @@ class RoomWrites:
             for chunk in chunks:
                 verifier.take_verbatim(chunk)
 
-        async with self._room.made_for(size + count):
+        async with self._room.made_for(lambda: size + count):
             await self._write_or_relieve(write, count)
 
     async def _write_or_relieve(self, write: Callable[[], None], count: int) -> None:

@@ -177,7 +177,7 @@ class StoredManifests:
         room = ClaimedRoom(self._store, ingest, right.key.access_key)
         try:
             await room.begin(size, 0, right.repository)
-            async with room.made_for(size):
+            async with room.made_for(lambda: size):
                 await in_store_thread(self._write, ingest, right, manifest)
             await self._store.commit(ingest, right.key.digest, size)
         except (NoRoomError, StoreGaveUpError, OSError) as error:
