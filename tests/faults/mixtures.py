@@ -34,10 +34,12 @@ class Account(SpendsNothing):
     """What somebody spent: bytes of bodies that were read, wherever they came from."""
 
     spent: int = 0
+    most_at_once: int = 0  # the more, the longer nobody read while bytes came into a socket
 
     def spend_bytes(self, count: int) -> None:
         """Count bytes of a body."""
         self.spent += count
+        self.most_at_once = max(self.most_at_once, count)
 
 
 def serve(world: World, get: Behaviour) -> None:
@@ -72,11 +74,24 @@ async def pulled(world: World, asked: list[Asked], processes: int = 1) -> list[b
 
 def bought(world: World) -> int:
     """Return how many bytes of it the registry was asked for, as far as ranges say so."""
-    total = 0
+    return sum(end - first for first, end in _answers(world))
+
+
+def cut_answers(world: World) -> int:
+    """Return how many of the registry's answers had others begin within what they were to bring."""
+    answers = _answers(world)
+    return sum(
+        any(first <= other < end for other, _ in [*answers[:place], *answers[place + 1 :]])
+        for place, (first, end) in enumerate(answers)
+    )
+
+
+def _answers(world: World) -> list[tuple[int, int]]:
+    """Return first byte and end of each answer about it that the registry was asked for."""
+    answers = list[tuple[int, int]]()
     for request in world.hosts["g"].simulator.pulls:
-        if request.method != "GET" or not request.path.endswith(str(BLOB.digest)):
-            continue
-        asked = request.header("Range")
-        first, _, last = (asked or f"bytes=0-{LENGTH - 1}").removeprefix("bytes=").partition("-")
-        total += min(int(last or LENGTH - 1), LENGTH - 1) - int(first) + 1
-    return total
+        if request.method == "GET" and request.path.endswith(str(BLOB.digest)):
+            asked = request.header("Range") or "bytes=0-"
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            answers.append((int(first), min(int(last or LENGTH - 1), LENGTH - 1) + 1))
+    return answers
