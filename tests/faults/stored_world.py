@@ -12,6 +12,7 @@ import contextlib
 import math
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from facade.arrivals.stream_growth import GrowthTerms
 from facade.content.far_ranges import FarRanges
 from facade.content.source import BlobPart, PullInProgress
 from facade.content.stored_content import StoredContent
+from facade.loop.thread_work import STORE_THREADS, in_store_thread
 from facade.registries.absences import Absences
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.connection_work import ConnectionWork
@@ -325,8 +327,16 @@ class World:
         for process in self.processes:
             await process.land()
         self._threads.shutdown()  # a cancelled pull's thread goes on
+        await _store_threads_are_idle()
         for process in self.processes:
             process.store.close()
+
+
+async def _store_threads_are_idle() -> None:
+    """Return once they have done everything, also for pulls that were cancelled."""
+    for _ in range(2):  # what was opened for one that was cancelled is closed in a thread, too
+        all_are_here = threading.Barrier(STORE_THREADS)
+        await asyncio.gather(*(in_store_thread(all_are_here.wait) for _ in range(STORE_THREADS)))
 
 
 def _key(host: Host, content: Content) -> FlightKey:
