@@ -137,7 +137,7 @@ async def device_stream(
         reader, writer = await asyncio.open_connection(
             sock=raw, ssl=tls, server_hostname="localhost", limit=STREAM_BUFFER_BYTES
         )
-    except OSError:
+    except BaseException:  # also whoever waits no longer
         raw.close()
         raise
     try:

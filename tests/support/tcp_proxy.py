@@ -85,26 +85,34 @@ class TcpProxy:
 
     def hold(self) -> None:
         """Let nothing pass from now on, not on new links either."""
-        self._loop.call_soon_threadsafe(self._open.clear)
+        self._do(self._open.clear)
 
     def release(self) -> None:
         """Let pass what was held, and what comes."""
-        self._loop.call_soon_threadsafe(self._open.set)
+        self._do(self._open.set)
 
     def forget(self) -> None:
         """Let no byte of the links that are open pass any more, and tell nobody."""
-        self._do(lambda link: setattr(link, "forgotten", True))
+        self._to_all(lambda link: setattr(link, "forgotten", True))
 
     def reset(self) -> None:
         """Reset the links that are open."""
-        self._do(_Link.reset)
+        self._to_all(_Link.reset)
 
-    def _do(self, act: Callable[[_Link], None]) -> None:
-        async def to_all() -> None:
+    def _to_all(self, act: Callable[[_Link], None]) -> None:
+        def to_all() -> None:
             for link in list(self._links):
                 act(link)
 
-        asyncio.run_coroutine_threadsafe(to_all(), self._loop).result()
+        self._do(to_all)
+
+    def _do(self, act: Callable[[], None]) -> None:
+        """Act in the proxy's thread; return when that is done."""
+
+        async def done() -> None:
+            act()
+
+        asyncio.run_coroutine_threadsafe(done(), self._loop).result()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:

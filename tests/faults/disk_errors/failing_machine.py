@@ -15,7 +15,7 @@ from facade.values.piece import PIECE_BYTES
 from tests.faults.store_machine import Machine
 from tests.faults.stored_files import require_right_files, stored_blobs
 from tests.support.device_stream import End
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.facade_states import pull_path
 from tests.support.failing_disk.calls import Call
 from tests.support.failing_disk.disk import FailingDisk, Fault
@@ -133,7 +133,10 @@ class FailingMachine(Machine):
 
     def index_rows(self, query: str) -> list[tuple[Any, ...]]:
         """Ask the index, or change it."""
-        with closing(sqlite3.connect(self.cache / "index.sqlite3", isolation_level=None)) as index:
+        index = sqlite3.connect(
+            self.cache / "index.sqlite3", timeout=PATIENCE_SECONDS, isolation_level=None
+        )
+        with closing(index):
             return index.execute(query).fetchall()
 
     def have_scrubbed(self, digest: str) -> None:
