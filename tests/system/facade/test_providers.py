@@ -11,6 +11,7 @@ import pytest
 
 from deploy.dev.device_ca import IssuedCertificate
 from deploy.dev.processes import free_port
+from facade.registries.refusals import REFUSAL_SECONDS
 from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import (
     CANARY_TOKEN,
@@ -20,6 +21,7 @@ from tests.support.facade_states import (
     until_accepted,
     write_and_wait,
 )
+from tests.support.forgotten import Forgotten
 from tests.support.provided import EXTERNAL_ID, Provided, ProviderEstate
 from tests.support.raw_http import raw_connection, request_bytes
 from tests.support.simulators.aws import KEY_CANARY, AwsSimulator, sts_error
@@ -219,8 +221,9 @@ async def test_what_a_provider_refuses_is_remembered(
 ) -> None:
     """A deleted key, a role that may not be assumed: one try for fifty pulls, and it says why."""
     provided.answers(provided.refusal)
+    forgotten = Forgotten.after(REFUSAL_SECONDS / 2)
     assert {await connected.pull() for _ in range(50)} == {502}
-    assert provided.asked == 1
+    assert 1 <= provided.asked <= 1 + forgotten.times
     assert provided.registry.requests == []
     reasons = {line["reason"] for line in facade.log_lines(event="answered", status=502)}
     assert any("refuses the service account's key" in reason for reason in reasons) or any(
@@ -237,13 +240,14 @@ async def test_a_limit_reaches_the_device_as_one(
         if isinstance(provided.provider, GoogleSimulator)
         else sts_error(400, "Throttling")
     )
+    forgotten = Forgotten.after(REFUSAL_SECONDS / 2)
     answer = await device.get(connected.path)
     assert (answer.status, answer.error_code) == (429, "TOOMANYREQUESTS")
     if isinstance(provided.provider, GoogleSimulator):
         assert answer.headers["Retry-After"] == "17"
     asked = provided.asked
     assert {await connected.pull() for _ in range(20)} == {429}
-    assert provided.asked == asked
+    assert provided.asked - asked <= 3 * forgotten.times  # of three tries each
 
 
 async def test_pulls_go_on_while_the_provider_is_away(
