@@ -8,11 +8,9 @@ Who is the only one (`Alone`) has nothing to look at, so its readers need not wa
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 from attrs import frozen
@@ -22,11 +20,11 @@ from facade.arrivals.claimed_room import ClaimedRoom
 from facade.arrivals.first_answer import Answer
 from facade.errors import PullError
 from facade.loop.thread_work import finish_in_thread
-from facade.rights.right import Right
+from facade.rights.right import FlightKey, Right
 from facade.rights.rights import Rights
 from facade.store.blob_store import BlobStore
 from facade.store.bringing import BringingShare
-from shared.oci import OCTET_STREAM
+from shared.oci import OCTET_STREAM, Digest
 
 
 class NothingArrivesError(PullError):
@@ -43,37 +41,41 @@ class ArrivesElsewhereError(NothingArrivesError):
 
 
 class MayBeStoredError(PullError):
-    """The connection has brought it through another repository. It may be stored still."""
+    """The connection has brought it, and it is stored, perhaps with another length."""
 
 
 class AnotherGoesFirstError(PullError):
     """It is about to be announced, through another repository, by another process."""
 
 
-def may_be_stored(rights: Rights, right: Right) -> bool:
-    """Tell whether a connection has brought a blob, but not through this repository. Blocks."""
-    return rights.has_any(right.key) and not rights.proven(right)
-
-
 @frozen
 class Alone:
-    """Whether one who asks a registry is the only one who brings a blob, or has brought it."""
+    """Whether one who asks a registry is the only one who brings a blob, and nobody has it."""
 
     _share: BringingShare
+    _store: BlobStore
+    _digest: Digest
     _was_alone: bool  # while the registry was asked
 
     @classmethod
-    def look(cls, file: Path, rights: Rights, right: Right) -> Self:
+    def look(cls, store: BlobStore, key: FlightKey) -> Self:
         """Take a share, and look who else has one. Blocks; raises `OSError`."""
-        share, was_alone = BringingShare.take(file, right.key.name), False
-        with suppress(sqlite3.Error, OSError):  # then nobody knows
-            was_alone = share.is_only_one and not may_be_stored(rights, right)
-        return cls(share, was_alone)
+        share, was_alone = BringingShare.take(store.layout.beginnings, key.name), False
+        with suppress(OSError):  # then nobody knows
+            # In this order, and from then on the kernel knows what `lacks_nowait` asks it.
+            was_alone = share.is_only_one and not store.has(key.digest)
+        return cls(share, store, key.digest, was_alone)
 
     def goes_first(self) -> bool:
-        """Tell whether it still is, and keep others from announcing it until `has_gone`."""
+        """Tell whether it still is, and keep others from announcing it until `has_gone`.
+
+        Whoever has begun and ended since has stored it.
+        """
         with suppress(OSError):  # the kernel has no more locks: then nobody goes first
-            return self._was_alone and self._share.goes_first()
+            if self._was_alone and self._share.goes_first():
+                if self._store.lacks_nowait(self._digest):
+                    return True
+                self._share.has_gone()
         return False
 
     @property
@@ -121,10 +123,12 @@ class Announcing:
                 look = self._require_not_beside
             except AnotherGoesFirstError:
                 await asyncio.sleep(POLL_SECONDS)
+                look = self._require_brought_here  # it may be stored by now
 
     def _require_brought_here(self) -> None:
         """Raise as `_require_not_beside` does, and `MayBeStoredError`. Blocks."""
-        if may_be_stored(self._rights, self._right):
+        key = self._right.key
+        if self._rights.has_any(key) and self._store.can_open(key.digest):
             raise MayBeStoredError
         self._require_not_beside()
 

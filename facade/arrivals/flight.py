@@ -306,15 +306,14 @@ class Flight:
         self._machine.advance(ArrivalState.ARRIVING)
 
     def _take_up(self) -> TakenUp | None:
-        """Take the folder up, and look whether others bring the blob, or have brought it. Blocks.
+        """Take the folder up, and look whether others bring the blob, or it is stored. Blocks.
 
         Raises `OSError`.
         """
         taken_up = self._folder.take_up()
         if taken_up is not None:
             with suppress(OSError):  # then nobody knows
-                file = self._store.layout.beginnings
-                self._alone = Alone.look(file, self._rights, self.right)
+                self._alone = Alone.look(self._store, self.key)
         return taken_up
 
     async def _have_folder(self) -> ToldWants:

@@ -186,6 +186,16 @@ class BlobStore:
         except OSError:  # then it cannot be read either, and is fetched again
             return False
 
+    def lacks_nowait(self, digest: Digest) -> bool:
+        """Tell whether it surely stores no such blob; False if the disk has to be asked."""
+        try:
+            os.close(open_cached(self.layout.blob_path(digest)))
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def can_open(self, digest: Digest) -> bool:
         """Tell whether a complete blob is stored and can be opened. Blocks."""
         try:

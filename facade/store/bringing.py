@@ -49,13 +49,16 @@ class BringingShare:
     @property
     def is_only_one(self) -> bool:
         """Whether nobody else brings the same."""
-        return first_lock(self._descriptor, self._place + _SHARES, 1) is None
+        return not self._has_others()
 
     def goes_first(self) -> bool:
         """Keep others from announcing the same; False if somebody else brings it."""
-        return self.is_only_one and lock_span_exclusively(
-            self._descriptor, self._place + _GOING_FIRST, 1
-        )
+        if self._has_others() or not self._lock_going_first():
+            return False
+        if not self._has_others():  # whoever comes from now on sees that lock
+            return True
+        self.has_gone()
+        return False
 
     @property
     def another_goes_first(self) -> bool:
@@ -69,3 +72,9 @@ class BringingShare:
     def let_go(self) -> None:
         """Bring it no more."""
         os.close(self._descriptor)
+
+    def _has_others(self) -> bool:
+        return first_lock(self._descriptor, self._place + _SHARES, 1) is not None
+
+    def _lock_going_first(self) -> bool:
+        return lock_span_exclusively(self._descriptor, self._place + _GOING_FIRST, 1)

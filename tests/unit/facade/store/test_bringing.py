@@ -4,8 +4,10 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -80,3 +82,35 @@ def test_who_begins_is_another_matter(file: Path, take: Take) -> None:
     begins = BeginningLock.take(file, f"{NAME}-0")
     assert begins is not None
     begins.let_go()
+
+
+def test_who_comes_as_one_goes_first_sees_it_or_is_seen(file: Path) -> None:
+    """Else both would announce the same. One comes at any moment while the other goes first."""
+    rounds, begin, end = 12_000, Barrier(2, timeout=60), Barrier(2, timeout=60)
+    names = [hashlib.sha256(f"{number}".encode()).hexdigest() for number in range(rounds)]
+
+    def come() -> list[bool]:
+        saw = []
+        for name in names:
+            begin.wait()
+            share = BringingShare.take(file, name)
+            saw.append(share.another_goes_first)
+            end.wait()
+            share.let_go()
+        return saw
+
+    def go() -> list[bool]:
+        went = []
+        for number, name in enumerate(names):
+            share = BringingShare.take(file, name)
+            begin.wait()
+            for _ in range(number % 16):  # a little later each time
+                share.another_goes_first  # noqa: B018 - it takes its time
+            went.append(share.goes_first())
+            end.wait()
+            share.let_go()
+        return went
+
+    with ThreadPoolExecutor(2) as pool:
+        saw, went = pool.submit(come), pool.submit(go)
+    assert (True, False) not in zip(went.result(), saw.result(), strict=True)
