@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from facade.answers.distribution_errors import UNSUPPORTED_ROUTE
-from facade.arrivals.announcing import MayBeStoredError, NothingArrivesError
+from facade.arrivals.announcing import (
+    AnotherGoesFirstError,
+    MayBeStoredError,
+    NothingArrivesError,
+)
 from facade.arrivals.arrival import ArrivalEndedError
 from facade.errors import PullError
 from facade.pulls.failure_answers import answer_to
@@ -18,7 +22,12 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 # Of the facade, of registries, and of secrets that do not open, for both processes.
 ROOTS = {"FacadeError", "UpstreamError", "SealedSecretError"}
 # Says nothing of a registry, so its answer is the one of what nobody foresaw.
-INTERRUPTED = (ArrivalEndedError, MayBeStoredError, NothingArrivesError)
+INTERRUPTED = (
+    AnotherGoesFirstError,
+    ArrivalEndedError,
+    MayBeStoredError,
+    NothingArrivesError,
+)
 
 
 def bases_of_errors(*folders: Path) -> dict[str, set[str]]:
