@@ -145,6 +145,10 @@ class AnswerSeries:
         """Have an answer be what is read now."""
         self._answer, self.chunks = answer, answer.chunks() if chunks is None else chunks
 
+    def take_no_more(self) -> None:
+        """Have nothing be read now: the registry says that there is no more."""
+        self.chunks = no_chunks()
+
     def drop(self) -> None:
         """Read no more of the present answer: the next bytes are asked for."""
         self.chunks = None
@@ -194,3 +198,10 @@ async def _behind(
         yield chunk
         async for chunk in chunks:
             yield chunk
+
+
+async def no_chunks() -> AsyncIterator[bytes]:
+    """Yield nothing."""
+    nothing: tuple[bytes, ...] = ()
+    for chunk in nothing:
+        yield chunk

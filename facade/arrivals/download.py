@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from attrs import define, field
 
-from facade.arrivals.answer_series import AnswerSeries, Asks, told_total
+from facade.arrivals.answer_series import AnswerSeries, Asks, no_chunks, told_total
 from facade.arrivals.breaks import FIRST_RESUME_DELAY_SECONDS, is_break
 from facade.arrivals.given_blob import require_there
 from facade.arrivals.unknown_length import Beginning, length_behind
@@ -150,6 +150,7 @@ class Download:
         except RangeRefusedError as refused:
             if not self._is_at_the_end_by(refused):
                 raise
+            self.answers.take_no_more()
             return
         span = answer.content_range
         self._require_same_length(span.total if span else answer.content_length)
@@ -175,7 +176,7 @@ class Download:
         """Return what the present answer has of what has not come; nothing if there is none."""
         chunks = self.answers.chunks
         if chunks is None:
-            return _nothing()
+            return no_chunks()
         is_again = self._reached and self.answers.part is None
         return self._after_same_beginning(chunks, self._reached) if is_again else chunks
 
@@ -195,12 +196,6 @@ class Download:
                     raise WrongBytesError("the registry sent another beginning the second time")
             if rest:
                 yield rest
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    nothing: tuple[bytes, ...] = ()
-    for chunk in nothing:
-        yield chunk
 
 
 @asynccontextmanager

@@ -287,6 +287,18 @@ async def test_what_was_left_whole_is_known_to_be_whole(get: Behaviour, connect:
         assert rest == b""
 
 
+async def test_a_registry_that_says_there_is_no_more_is_asked_once(connect: Connect) -> None:
+    """Of what was left whole, by one who did not know how long it would be."""
+    async with RegistrySimulator() as registry:
+        digest = Digest.parse(registry.blob(LARGE, get=Ranged(names_length=False)))
+        verifier = PieceVerifier(digest, None)
+        upstream = await connect(registry)
+        async with continue_download(upstream, REPOSITORY, verifier, len(LARGE)) as download:
+            verifier.take_verbatim(LARGE)
+            assert not b"".join([piece async for piece in download.verified_pieces()])
+        assert len(registry.pulls) == 1
+
+
 async def test_a_link_that_expired_is_no_end_of_what_another_process_left(
     connect: Connect,
 ) -> None:
