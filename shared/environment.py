@@ -9,7 +9,8 @@
         tls_minimum: Literal["1.2", "1.3"] = "1.3"
         https_proxy: HttpUrl | None = None
 
-        def problems(self) -> Iterator[tuple[str, str]]:                 # optional
+        @CrossFieldCheck                                                 # optional, any number
+        def _is_kept_for_a_while(self) -> Iterator[FieldProblem]:
             if self.snapshot_max_age < 60:
                 yield "snapshot_max_age", "at least 1m"
 
@@ -23,8 +24,8 @@
 - A form may read other variables too: a database URL is completed by libpq's own.
 - `help` replaces the words for what is expected. Bounds belong in a `Form`, not in attrs
   validators or converters, which quote values and so are refused.
-- `problems` looks at fields together and names each wrong one with what is expected of it. It is
-  asked when every single field could be read.
+- A `CrossFieldCheck` looks at fields together and names each wrong one with what is expected of
+  it. It is asked whatever else is wrong, and has nothing to say where its own fields are.
 - An empty value is an error, because it is more often a template that failed than a wish. So is a
   variable that has the prefix and belongs to no field, except those that Kubernetes adds.
 """
@@ -41,10 +42,10 @@ import attrs
 import typed_settings as ts
 from attrs import frozen
 from typed_settings.cls_utils import deep_options
-from typed_settings.exceptions import InvalidSettingsError
 from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionList
 
 from shared.bounded_file import TooLongFileError, read_bounded
+from shared.cross_field_check import cross_field_problems
 from shared.safe_message import SafeMessage
 from shared.setting_types import Form, InvalidSettingError, form_of, parse_path
 from shared.unreadable_file import why_unreadable
@@ -92,17 +93,12 @@ def load(
     """
     environment = _Environment(prefix, os.environ if environ is None else environ)
     environment.note_unknown_variables([cls, *beside])
-    try:
-        with _PARSES_SOURCE:
-            settings = ts.load_settings(cls, [environment], converter=environment)
-    except InvalidSettingsError:
-        if not environment.problems:
-            raise  # the class is wrong, not the environment
-    else:
-        environment.note_cross_field_problems(settings)
-        if not environment.problems:
-            return settings
-    raise ConfigurationError(environment.problems)
+    with _PARSES_SOURCE:
+        settings = ts.load_settings(cls, [environment], converter=environment)
+    environment.note_cross_field_problems(settings)
+    if environment.problems:
+        raise ConfigurationError(environment.problems)
+    return settings
 
 
 def forget_proxies() -> None:
@@ -157,6 +153,14 @@ class _Given:
     form: Form = attrs.field(repr=False)
 
 
+@frozen
+class _Unreadable:
+    """Stands for a field's value that is missing or wrong; that was noted."""
+
+
+_UNREADABLE: Final = _Unreadable()
+
+
 class _Environment:
     """The loader and the converter for typed-settings: it collects what is wrong."""
 
@@ -173,21 +177,23 @@ class _Environment:
         return LoadedSettings(dict(found), LoaderMeta(self))
 
     def structure(self, value: Any, cls: Any) -> Any:
-        """Return the value of a text, and the instance of a whole dict (the converter protocol)."""
+        """Return the value of a text, and the instance of a whole dict (the converter protocol).
+
+        The instance has no attribute for what could not be read.
+        """
         if isinstance(value, dict):
-            return cls(**value)
+            return _without_unreadable(cls(**value))
         if not isinstance(value, _Given):
             return value  # a default is a value already
         try:
             return self._parsed(value)
         except InvalidSettingError as error:
             self._note(value.variable, str(error) + _what_surrounds(value.text))
-            raise _UnreadableError from error
         except (ValueError, KeyError) as error:
             reason = f": {error}" if isinstance(error, SafeMessage) else ""
             surrounds = _what_surrounds(value.text)
             self._note(value.variable, f"expected {value.form.expected}{reason}{surrounds}")
-            raise _UnreadableError from error
+        return _UNREADABLE
 
     def _parsed(self, value: "_Given") -> object:
         if not value.form.reads:
@@ -207,9 +213,8 @@ class _Environment:
                 nearest = difflib.get_close_matches(name, known, n=1)
                 self._note(ascii(name)[1:-1], f"unknown{_did_you_mean(nearest)}")
 
-    def note_cross_field_problems(self, settings: object) -> None:
-        find_problems = getattr(settings, "problems", None)
-        for field, expected in find_problems() if find_problems else ():
+    def note_cross_field_problems(self, settings: Any) -> None:
+        for field, expected in cross_field_problems(settings):
             is_missing = getattr(settings, field, None) is None
             required = "required; " if is_missing else ""
             self._note(self._variable(field), f"{required}expected {expected}")
@@ -226,7 +231,8 @@ class _Environment:
             if not option.path.endswith("_file"):
                 yield f"{self._variable(option.path)}_FILE"
 
-    def _given(self, option: OptionInfo) -> _Given | None:
+    def _given(self, option: OptionInfo) -> _Given | _Unreadable | None:
+        """Return what is given; None where the default holds."""
         variable = self._variable(option.path)
         form = form_of_option(option)
         text = self._environ.get(variable)
@@ -239,11 +245,13 @@ class _Environment:
             return self._checked(variable, text, form)
         elif file is not None:
             return self._read_file(f"{variable}_FILE", file, form)
-        elif option.has_no_default:
+        elif option.has_default:
+            return None
+        else:
             self._note(variable, f"required; expected {form.expected}")
-        return None
+        return _UNREADABLE
 
-    def _read_file(self, variable: str, path: str, form: Form) -> _Given | None:
+    def _read_file(self, variable: str, path: str, form: Form) -> _Given | _Unreadable:
         try:
             text = read_bounded(parse_path(path), MAX_VALUE_FILE_BYTES).decode()
         except UnicodeDecodeError:
@@ -257,20 +265,16 @@ class _Environment:
             self._note(variable, "expected the path of a file that this process can read")
         else:
             return self._checked(variable, _without_line_break(text), form)
-        return None
+        return _UNREADABLE
 
-    def _checked(self, variable: str, text: str, form: Form) -> _Given | None:
+    def _checked(self, variable: str, text: str, form: Form) -> _Given | _Unreadable:
         if not text:
             self._note(variable, f"empty; leave it out, or give {form.expected}")
         elif not is_unicode(text):
             self._note(variable, "expected UTF-8 text")
         else:
             return _Given(variable, text, form)
-        return None
-
-
-class _UnreadableError(Exception):
-    """A text does not have its form. That was said already, without the text."""
+        return _UNREADABLE
 
 
 def options_of(cls: type) -> OptionList:
@@ -290,6 +294,13 @@ def _refuse_quoting(cls: type) -> None:
     for field in attrs.fields(cast("type[attrs.AttrsInstance]", cls)):
         if field.validator is not None or field.converter is not None:
             raise TypeError(f"{cls.__name__}.{field.name}: a bound of a setting is a Form")
+
+
+def _without_unreadable(settings: _Settings) -> _Settings:
+    for field in attrs.fields(cast("type[attrs.AttrsInstance]", type(settings))):
+        if isinstance(getattr(settings, field.name), _Unreadable):
+            object.__delattr__(settings, field.name)
+    return settings
 
 
 def _did_you_mean(nearest: list[str]) -> str:

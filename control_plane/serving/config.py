@@ -1,6 +1,7 @@
 """What the commands read from the environment: one class for each set of needs."""
 
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,6 +12,7 @@ from control_plane.serving.api_token import ApiToken
 from control_plane.single_sign_on.configuration import SingleSignOn
 from control_plane.single_sign_on.settings import OidcSettings
 from shared.bounded_file import read_bounded
+from shared.cross_field_check import CrossFieldCheck, FieldProblem, is_given
 from shared.identity_form import (
     IdentityForm,
     IdentityKind,
@@ -108,26 +110,41 @@ class ServeSettings(OidcSettings):
             return KindForm(IdentityKind.SPIFFE, self.device_uri_pattern)
         return KindForm(self.device_identity) if self.device_identity else None
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Name what is wrong across fields."""
-        yield from self.oidc_problems()
-        if self.device_uri_pattern is not None:
-            try:
-                compile_uri_pattern(self.device_uri_pattern)
-            except InvalidUriPatternError as error:
-                yield "device_uri_pattern", str(error)
-            if self.device_identity not in (None, IdentityKind.SPIFFE):
-                yield (
-                    "device_uri_pattern",
-                    "no pattern, unless CONTROL_PLANE_DEVICE_IDENTITY is spiffe",
-                )
-        is_spiffe = self.device_identity in {None, IdentityKind.SPIFFE}  # which charts say anyway
-        if self.device_profiles_file and (self.device_uri_pattern or not is_spiffe):
+    @property
+    def _is_spiffe(self) -> bool:
+        return self.device_identity in {None, IdentityKind.SPIFFE}  # which charts say anyway
+
+    @CrossFieldCheck
+    def _pattern(self) -> Iterator[FieldProblem]:
+        if self.device_uri_pattern is None:
+            return
+        try:
+            compile_uri_pattern(self.device_uri_pattern)
+        except InvalidUriPatternError as error:
+            yield "device_uri_pattern", str(error)
+
+    @CrossFieldCheck
+    def _pattern_beside_identity(self) -> Iterator[FieldProblem]:
+        if self.device_uri_pattern is not None and not self._is_spiffe:
+            expected = "no pattern, unless CONTROL_PLANE_DEVICE_IDENTITY is spiffe"
+            yield "device_uri_pattern", expected
+
+    @CrossFieldCheck
+    def _profiles_beside_both(self) -> Iterator[FieldProblem]:
+        if not is_given(self, "device_profiles_file"):
+            return
+        if is_given(self, "device_uri_pattern") or not self._is_spiffe:
             variables = (f"CONTROL_PLANE_DEVICE_{name}" for name in ("IDENTITY", "URI_PATTERN"))
             yield "device_profiles_file", f"neither {' nor '.join(variables)} beside it"
-        if (self.tls_cert_file is None) != (self.tls_key_file is None):
-            missing = "tls_key_file" if self.tls_key_file is None else "tls_cert_file"
-            yield missing, "a file too, for certificate and key belong together"
+
+    @CrossFieldCheck
+    def _certificate_and_key(self) -> Iterator[FieldProblem]:
+        for missing, other in permutations(("tls_cert_file", "tls_key_file")):
+            if is_given(self, other) and not is_given(self, missing):
+                yield missing, "a file too, for certificate and key belong together"
+
+    @CrossFieldCheck
+    def _reached_from_outside(self) -> Iterator[FieldProblem]:
         if not (self.tls_cert_file or self.behind_tls_proxy or self.listen.is_loopback):
             expected = (
                 "a loopback address without TLS; set CONTROL_PLANE_TLS_CERT_FILE and _KEY_FILE,"
@@ -143,8 +160,8 @@ class MigrateSettings:
     migration_database_url: DatabaseUrl | None = None
     database_url: DatabaseUrl | None = None
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Name what is wrong across fields."""
+    @CrossFieldCheck
+    def _any_url(self) -> Iterator[FieldProblem]:
         if self.migration_database_url is None and self.database_url is None:
             yield "migration_database_url", "the PostgreSQL URL of the schema's owner"
 
@@ -158,7 +175,7 @@ class MigrateSettings:
         """What to migrate with."""
         url = self.migration_database_url or self.database_url
         if url is None:
-            raise AssertionError("problems() refuses this")
+            raise AssertionError("a check refuses this")
         return url
 
 
@@ -180,8 +197,8 @@ class AuditSettings:
     statement_public_key_file: ReadableFile | None = None
     statement_private_key_file: ReadableFile | None = None
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Name what is wrong across fields."""
+    @CrossFieldCheck
+    def _any_key(self) -> Iterator[FieldProblem]:
         if self.statement_public_key_file is None and self.statement_private_key_file is None:
             yield "statement_public_key_file", _PUBLIC_KEYS
 
@@ -194,8 +211,8 @@ class AuditFileSettings:
     statement_public_key_file: ReadableFile | None = None
     statement_private_key_file: ReadableFile | None = None
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Name what is wrong across fields."""
+    @CrossFieldCheck
+    def _any_key(self) -> Iterator[FieldProblem]:
         if self.statement_public_key_file is None and self.statement_private_key_file is None:
             yield "statement_public_key_file", _PUBLIC_KEYS
 

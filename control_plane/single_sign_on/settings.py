@@ -9,6 +9,7 @@ from control_plane.single_sign_on.configuration import SingleSignOn
 from control_plane.single_sign_on.provider_metadata import parse_issuer
 from control_plane.single_sign_on.role_mapping import RoleMapping
 from shared.bounded_file import TooLongFileError, read_bounded
+from shared.cross_field_check import CrossFieldCheck, FieldProblem, is_given
 from shared.pem import InvalidPemError, load_certificates
 from shared.secret import Secret
 from shared.setting_types import Form, Networks, ReadableFile
@@ -38,6 +39,17 @@ Roles = Annotated[
     RoleMapping,
     Form(RoleMapping.parse, 'JSON such as {"registry-approvers": "approver"}'),
 ]
+
+
+_OF_AN_ISSUER: Final = (
+    "oidc_client_id",
+    "oidc_client_secret",
+    "oidc_cli_client_id",
+    "oidc_audience",
+    "oidc_audience_parameter",
+    "oidc_roles",
+    "oidc_ca_file",
+)
 
 
 @frozen(kw_only=True)
@@ -77,14 +89,27 @@ class OidcSettings:
             proxy=proxy,
         )
 
-    def oidc_problems(self) -> Iterator[tuple[str, str]]:
-        """Name what is wrong across fields."""
-        if self.oidc_issuer is None:
-            yield from self._problems_without_issuer()
-            return
-        if self.oidc_roles is None:
+    @CrossFieldCheck
+    def _issuer(self) -> Iterator[FieldProblem]:
+        if not is_given(self, "oidc_issuer") and self._names_anything:
+            yield "oidc_issuer", "the issuer's URL, because other CONTROL_PLANE_OIDC_* are given"
+
+    @property
+    def _names_anything(self) -> bool:
+        """Whether something is given that has no meaning without an issuer."""
+        has_networks = getattr(self, "oidc_networks", True)  # also those that cannot be read
+        return bool(has_networks) or any(is_given(self, field) for field in _OF_AN_ISSUER)
+
+    @CrossFieldCheck
+    def _roles(self) -> Iterator[FieldProblem]:
+        if is_given(self, "oidc_issuer") and self.oidc_roles is None:
             yield "oidc_roles", "which claim value stands for which role; nobody has one otherwise"
-        if self.oidc_client_id is None and self.oidc_audience is None:
+
+    @CrossFieldCheck
+    def _any_way_in(self) -> Iterator[FieldProblem]:
+        if not is_given(self, "oidc_issuer") or self.oidc_audience is not None:
+            return
+        if self.oidc_client_id is None:
             yield (
                 "oidc_audience",
                 (
@@ -92,10 +117,12 @@ class OidcSettings:
                     " for the console"
                 ),
             )
-        if self.oidc_audience is not None and self.oidc_audience in (
-            self.oidc_client_id,
-            self.oidc_cli_client_id,
-        ):
+
+    @CrossFieldCheck
+    def _audience_of_the_api_alone(self) -> Iterator[FieldProblem]:
+        if not is_given(self, "oidc_issuer") or self.oidc_audience is None:
+            return
+        if self.oidc_audience in (self.oidc_client_id, self.oidc_cli_client_id):
             yield (
                 "oidc_audience",
                 (
@@ -103,25 +130,27 @@ class OidcSettings:
                     " provider gets, would open the API"
                 ),
             )
-        if self.oidc_cli_client_id is not None and self.oidc_audience is None:
-            yield "oidc_audience", "the audience of the access tokens that `login` gets"
-        if self.oidc_client_secret is not None and self.oidc_client_id is None:
-            yield "oidc_client_id", "the id of the client whose secret is given"
-        if self.oidc_ca_file is not None and (problem := _ca_problem(self.oidc_ca_file)):
-            yield "oidc_ca_file", problem
 
-    def _problems_without_issuer(self) -> Iterator[tuple[str, str]]:
-        given = (
-            self.oidc_client_id,
-            self.oidc_client_secret,
-            self.oidc_cli_client_id,
-            self.oidc_audience,
-            self.oidc_audience_parameter,
-            self.oidc_roles,
-            self.oidc_ca_file,
-        )
-        if any(each is not None for each in given) or self.oidc_networks:
-            yield "oidc_issuer", "the issuer's URL, because other CONTROL_PLANE_OIDC_* are given"
+    @CrossFieldCheck
+    def _audience_of_logins(self) -> Iterator[FieldProblem]:
+        if not is_given(self, "oidc_issuer") or not is_given(self, "oidc_cli_client_id"):
+            return
+        if self.oidc_audience is None:
+            yield "oidc_audience", "the audience of the access tokens that `login` gets"
+
+    @CrossFieldCheck
+    def _client_of_the_secret(self) -> Iterator[FieldProblem]:
+        if not is_given(self, "oidc_issuer") or not is_given(self, "oidc_client_secret"):
+            return
+        if self.oidc_client_id is None:
+            yield "oidc_client_id", "the id of the client whose secret is given"
+
+    @CrossFieldCheck
+    def _certificates(self) -> Iterator[FieldProblem]:
+        if not is_given(self, "oidc_issuer") or self.oidc_ca_file is None:
+            return
+        if problem := _ca_problem(self.oidc_ca_file):
+            yield "oidc_ca_file", problem
 
 
 def read_ca_file(path: ReadableFile) -> str:

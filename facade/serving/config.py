@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 from attrs import evolve, frozen
-from typing_extensions import override
 
 from facade.arrivals.gaps import MAX_STREAMS
 from facade.arrivals.stream_growth import MOST_STREAMS
@@ -24,6 +23,7 @@ from facade.serving.setting_files import (
     StatementPublicKeyFile,
     belong_together,
 )
+from shared.cross_field_check import CrossFieldCheck, FieldProblem, is_given
 from shared.identity_form import (
     DEFAULT_URI_PATTERN,
     IdentityKind,
@@ -79,8 +79,8 @@ class UpstreamSettings:
         proxy = self.https_proxy
         return proxy and evolve(proxy, resolves_names=self.proxy_resolves, no_proxy=self.no_proxy)
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Name what is wrong across fields."""
+    @CrossFieldCheck
+    def _what_the_proxy_resolves(self) -> Iterator[FieldProblem]:
         if self.proxy_resolves and self.https_proxy is None:
             yield "proxy_resolves", "to stand beside FACADE_HTTPS_PROXY"
 
@@ -101,17 +101,27 @@ class DeviceSettings:
         is_spiffe = self.device_identity is IdentityKind.SPIFFE and not self.device_profiles_file
         return is_spiffe and "{trust_domain}" in self.device_uri_pattern
 
-    def device_problems(self) -> Iterator[tuple[str, str]]:
-        """Name what is wrong across fields."""
+    @property
+    def _has_pattern(self) -> bool:
+        return self.device_uri_pattern != DEFAULT_URI_PATTERN
+
+    @CrossFieldCheck
+    def _pattern(self) -> Iterator[FieldProblem]:
         try:
             compile_uri_pattern(self.device_uri_pattern)
         except InvalidUriPatternError as error:
             yield "device_uri_pattern", str(error)
-        is_spiffe = self.device_identity is IdentityKind.SPIFFE
-        is_default = self.device_uri_pattern == DEFAULT_URI_PATTERN
-        if not is_spiffe and not is_default:
+
+    @CrossFieldCheck
+    def _pattern_beside_identity(self) -> Iterator[FieldProblem]:
+        if self._has_pattern and self.device_identity is not IdentityKind.SPIFFE:
             yield "device_uri_pattern", "no pattern, unless FACADE_DEVICE_IDENTITY is spiffe"
-        if self.device_profiles_file is not None and not (is_spiffe and is_default):
+
+    @CrossFieldCheck
+    def _profiles_beside_both(self) -> Iterator[FieldProblem]:
+        if not is_given(self, "device_profiles_file"):
+            return
+        if self._has_pattern or self.device_identity is not IdentityKind.SPIFFE:
             expected = "neither FACADE_DEVICE_IDENTITY nor FACADE_DEVICE_URI_PATTERN beside it"
             yield "device_profiles_file", expected
 
@@ -122,10 +132,6 @@ class IdentifySettings(DeviceSettings):
 
     database_url: DatabaseUrl
     statement_public_key_file: StatementPublicKeyFile
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Name what is wrong across fields."""
-        yield from self.device_problems()
 
 
 @frozen(kw_only=True)
@@ -194,16 +200,22 @@ class FacadeSettings(UpstreamSettings, DeviceSettings):
         seconds = self.upstream_timeout
         return Timeouts(first_byte_seconds=seconds, stall_seconds=seconds)
 
-    @override
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Name what is wrong across fields."""
-        yield from super().problems()
-        yield from self.device_problems()
+    @CrossFieldCheck
+    def _key_of_the_certificate(self) -> Iterator[FieldProblem]:
         if not belong_together(self.tls_cert_file, self.tls_key_file):
             yield "tls_key_file", "the private key of the certificate in FACADE_TLS_CERT_FILE"
+
+    @CrossFieldCheck
+    def _folder_of_the_cache(self) -> Iterator[FieldProblem]:
         if self.cache_max_bytes != 0 and self.cache_dir is None:
             yield "cache_dir", "a folder, unless FACADE_CACHE_MAX_BYTES is 0"
+
+    @CrossFieldCheck
+    def _streams_of_a_blob(self) -> Iterator[FieldProblem]:
         if self.upstream_streams_per_blob > MAX_STREAMS:
             yield "upstream_streams_per_blob", f"{MAX_STREAMS} at most"
+
+    @CrossFieldCheck
+    def _delay_of_the_drain(self) -> Iterator[FieldProblem]:
         if self.drain_delay > self.drain_timeout:
             yield "drain_delay", "no longer than FACADE_DRAIN_TIMEOUT, of which it is a part"

@@ -16,6 +16,7 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.cross_field_check import CrossFieldCheck, FieldProblem
 from shared.environment import MAX_VALUE_FILE_BYTES, ConfigurationError, load, options_of
 from shared.secret import Secret
 from shared.setting_types import (
@@ -60,10 +61,15 @@ class Settings:
     mode: Mode = Mode.SAFE
     even: Annotated[int, Form(lambda text: {"2": 2}[text], "an even number")] = 2
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Return what is wrong between fields."""
+    @CrossFieldCheck
+    def _drain(self) -> Iterator[FieldProblem]:
         if self.drain > self.max_age:
             yield "drain", "no more than max_age"
+
+    @CrossFieldCheck
+    def _folder(self) -> Iterator[FieldProblem]:
+        if self.cache and self.folder is None:
+            yield "folder", "a folder, for the cache"
 
 
 @frozen
@@ -173,7 +179,44 @@ def test_every_error_is_said_at_once_and_names_its_variable() -> None:
     )
 
 
-def test_fields_are_looked_at_together_once_each_is_read(least: dict[str, str]) -> None:
+@pytest.mark.parametrize("wrong", ["APP_WORKERS", "APP_KEY_FILE", "APP_NETWORKS", "APP_DRAIN"])
+def test_what_is_wrong_between_fields_is_said_beside_what_is_wrong_elsewhere(
+    least: dict[str, str], wrong: str
+) -> None:
+    """Otherwise it would show at the second start."""
+    said = problems_of({**least, "APP_CACHE": "1GiB", wrong: CANARY})
+    assert said[-1] == "APP_FOLDER: required; expected a folder, for the cache"
+    assert [line.partition(":")[0] for line in said] == [wrong, "APP_FOLDER"]
+
+
+@pytest.mark.parametrize(
+    "variable, text",
+    [("APP_MAX_AGE", ""), ("APP_MAX_AGE", CANARY), ("APP_MAX_AGE_FILE", f"/nowhere/{CANARY}")],
+)
+def test_nothing_is_said_between_fields_of_which_one_cannot_be_read(
+    least: dict[str, str], variable: str, text: str
+) -> None:
+    """Its default does not stand in its place."""
+    (problem,) = problems_of({**least, "APP_DRAIN": "2m", variable: text})
+    assert problem.startswith(f"{variable}: ")
+
+
+def test_an_error_of_a_check_itself_is_the_programmers() -> None:
+    """Only a field that could not be read ends a check in silence."""
+
+    @frozen
+    class Mistaken:
+        workers: int = 1
+
+        @CrossFieldCheck
+        def _workers(self) -> Iterator[FieldProblem]:
+            yield "workers", self.wrokers  # type: ignore[attr-defined]
+
+    with pytest.raises(AttributeError, match="wrokers"):
+        load(Mistaken, "APP", {})
+
+
+def test_fields_are_looked_at_together(least: dict[str, str]) -> None:
     """The class says what is wrong between them, by field name."""
     assert problems_of({**least, "APP_DRAIN": "2m"}) == (
         "APP_DRAIN: expected no more than max_age",

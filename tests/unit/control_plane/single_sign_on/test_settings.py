@@ -18,17 +18,9 @@ GOOD = {
 }
 
 
-class Settings(OidcSettings):
-    """As `serve` has them."""
-
-    def problems(self) -> object:
-        """Name what is wrong."""
-        return self.oidc_problems()
-
-
-def loaded(**given: str) -> Settings:
+def loaded(**given: str) -> OidcSettings:
     """Return the settings."""
-    return load(Settings, PREFIX, {f"{PREFIX}_{name}": text for name, text in given.items()})
+    return load(OidcSettings, PREFIX, {f"{PREFIX}_{name}": text for name, text in given.items()})
 
 
 def test_what_is_given_is_read(tmp_path: Path) -> None:
@@ -87,6 +79,9 @@ def test_what_is_wrong_is_named(given: dict[str, str], named: list[str]) -> None
         ({"OIDC_NETWORKS": "10.0.0.0/8"}, "OIDC_ISSUER"),
         ({"OIDC_ISSUER": "https://login.example"}, "OIDC_ROLES"),
         ({**GOOD, "OIDC_AUDIENCE": "", "OIDC_CLIENT_ID": "x"}, "OIDC_AUDIENCE"),
+        ({"OIDC_ISSUER": "http://login.example"}, "OIDC_ROLES"),
+        ({"OIDC_CLIENT_SECRET_FILE": "/nowhere"}, "OIDC_ISSUER"),
+        ({**GOOD, "OIDC_CLIENT_SECRET_FILE": "/nowhere"}, "OIDC_CLIENT_ID"),
     ],
 )
 def test_what_is_missing_is_named(given: dict[str, str], named: str) -> None:

@@ -384,6 +384,8 @@ def test_a_cache_needs_a_folder(good: Mapping[str, str]) -> None:
     """But for a size of nothing, which keeps nothing."""
     environment = {**good, "FACADE_CACHE_MAX_BYTES": "10GiB"}
     assert problems_of(environment).keys() == {"FACADE_CACHE_DIR"}
+    also_wrong = {**environment, "FACADE_LISTEN": "anywhere"}
+    assert problems_of(also_wrong).keys() == {"FACADE_CACHE_DIR", "FACADE_LISTEN"}
 
 
 @pytest.mark.parametrize(
