@@ -77,6 +77,16 @@ class Remembering:
         if self.problem is None:
             self._unsaved.clear()
 
+    async def close(self) -> None:
+        """Close the state file, once what is being written has been written, or has failed.
+
+        A disk that hangs is waited for: whoever ends the process bounds that.
+        """
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
+            self._note_problem(_problem_of(self._saving))
+        await in_access_thread(self._state_file.close)
+
     def _note_problem(self, problem: str | None) -> None:
         if problem is not None and self.problem is None:
             _log.error("state file not written", reason=problem)

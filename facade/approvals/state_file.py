@@ -68,7 +68,7 @@ class StateFile:
     """An open state file; one process holds it."""
 
     _database: sqlite3.Connection
-    # At the end it is closed beside a save that nobody waits for any more.
+    # Reading and writing have a thread each, and a read whose caller was cancelled goes on.
     _using: Lock = field(factory=Lock, init=False, eq=False, repr=False)
 
     @classmethod

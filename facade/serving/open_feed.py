@@ -40,19 +40,20 @@ async def open_feed(
             effects.apply(change)
 
     state_file = await in_access_thread(StateFile.open, settings.state_dir)
+    remembering = Remembering(state_file, snapshot)
     try:
         feed = StatementFeed(
             settings.database_url,
             statement_keys,
             snapshot,
-            Remembering(state_file, snapshot),
+            remembering,
             settings.poll_interval,
             on_change,
             supervisor,
         )
         yield feed
     finally:
-        await in_access_thread(state_file.close)
+        await remembering.close()
 
 
 @asynccontextmanager

@@ -1,5 +1,7 @@
 """What cannot be written is written later, and until then it is said."""
 
+import asyncio
+import gc
 import sqlite3
 import threading
 import time
@@ -9,7 +11,9 @@ from typing import cast
 
 import attrs
 import pytest
+from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing_extensions import override
 
 from facade.approvals.remembered_statements import RememberedStatement
 from facade.approvals.remembering import MAX_CLOCK_STEP_BACK_SECONDS, Remembering
@@ -21,6 +25,7 @@ from facade.approvals.verified_row import StatementRow, verify_row
 from shared.keys import key_id
 from shared.postgres.database_url import read_database_url
 from shared.statement import MAX_GENERATION
+from shared.stopping import end_tasks
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.statement_writer import StatementWriter
 
@@ -106,6 +111,41 @@ async def test_a_disk_that_hangs_is_left_behind_and_caught_up() -> None:
 
     await eventually(is_caught_up)
     assert hanging.saved[:2] == [{first}, {first, second}]
+
+
+@frozen
+class LateFile(StateFile):
+    """A state file on a disk that writes once it is told to."""
+
+    begun: threading.Event = field(factory=threading.Event)
+    goes_on: threading.Event = field(factory=threading.Event)
+
+    @override
+    def save(self, changed: Iterable[tuple[str, RememberedStatement]], read_at: int | None) -> None:
+        self.begun.set()
+        assert self.goes_on.wait(PATIENCE_SECONDS)
+        super().save(changed, read_at)
+
+
+async def test_what_is_being_written_at_the_end_is_written_before_the_file_is_closed(
+    tmp_path: Path,
+) -> None:
+    """Else it fails, and nobody reads that."""
+    unread = list[dict[str, object]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unread.append(context))
+    snapshot, late = Snapshot(), LateFile.open(tmp_path)
+    remembering = Remembering(late, snapshot)
+    subject = add(snapshot, "last.example")
+    keeping = asyncio.create_task(remembering.keep([subject], None))
+    await asyncio.to_thread(late.begun.wait, PATIENCE_SECONDS)
+    await end_tasks(keeping)
+    closing = asyncio.create_task(remembering.close())
+    asyncio.get_running_loop().call_later(0.2, late.goes_on.set)
+    await closing
+    assert on_disk(tmp_path) == {subject}
+    del remembering, keeping, closing
+    gc.collect()
+    assert unread == []
 
 
 async def test_batches_are_everything_once(state_file: StateFile) -> None:
