@@ -48,6 +48,7 @@ from control_plane.commands.running import (
 )
 from control_plane.commands.usage import Group
 from control_plane.commands.watching import newer_items, until_interrupted, watch
+from control_plane.connections.revision import HOST
 from control_plane.database.database import Database
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
 from control_plane.proof.audit_chain import AuditChain
@@ -323,8 +324,10 @@ def _cells(entry: Entry) -> list[object]:
         return [entry["sequence"], None, None, None, entry["problem"], None]
     details = " ".join(f"{name}={value}" for name, value in entry.get("details", {}).items())
     second = to_the_second(entry.get("at", ""))
-    done = (entry.get(name) for name in ("actor", "action", "about"))
-    return [entry["sequence"], second, *done, details]
+    actor, action, about = (entry.get(name) for name in ("actor", "action", "about"))
+    host = entry.get("details", {}).get(HOST)
+    subject = f"{host} {about}" if host else about
+    return [entry["sequence"], second, actor, action, subject, details]
 
 
 def _tell(report: ChainReport, agreement: str, form: OutputForm | None) -> None:

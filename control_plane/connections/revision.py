@@ -13,7 +13,8 @@ from shared.connection import ConnectionDocument
 from shared.connection import fingerprint as fingerprint_of
 from shared.statement import AuditEntry
 
-CREDENTIAL_END: Final = "credential_expires_at"  # a detail of an audit entry
+HOST: Final = "host"  # details of an audit entry
+CREDENTIAL_END: Final = "credential_expires_at"
 
 
 @frozen
@@ -111,6 +112,7 @@ class Revision:
         return {
             "revision": str(self.number),
             "fingerprint": self.fingerprint,
+            HOST: str(self.document.host),
             **self.check.details(),
             **self.maker.details,
             **self.labels.details(),

@@ -52,9 +52,11 @@ async def test_the_log_is_looked_through(own_plane: ControlPlane) -> None:
     assert header.split() == ["SEQ", "AT", "ACTOR", "ACTION", "ABOUT"]
     assert [line.split()[3] for line in lines] == [*acts.values()]
     assert max(map(len, lines)) <= 80
-    assert f"connection/{view['id'][:8]}" in listed.output
+    of_connections = [line for line in lines if "connection." in line]
+    assert [line.split()[4] for line in of_connections] == ["registry.example"] * 3
     wide = await shell(own_plane, "audit", "list", "--wide", operator="eve")
     assert "reason=moved" in wide.output
+    assert f" registry.example connection/{view['id']} " in wide.output
     assert view["fingerprint"] in wide.output
     nothing = await shell(own_plane, "audit", "list", "--actor", "nobody", operator="eve")
     assert (nothing.output, len(nothing.words.splitlines())) == ("", 1)

@@ -29,6 +29,7 @@ def test_the_log_is_filtered_in_the_address_and_shows_the_newest_first(
         expect(page.locator("tbody tr code")).to_have_text(
             ["connection.revoke", "connection.approve", "connection.connect"]
         )
+        expect(page.locator("td[data-label='About']")).to_contain_text([host] * 3)
         page.locator("tbody tr").first.locator("summary").click()
         expect(page.locator("tbody tr").first).to_contain_text(MARKUP)
         expect(page).to_have_title("Audit · Registry control plane")
