@@ -35,6 +35,18 @@ NOTHING: Json = {
     "description": "",
     "problem": None,
     "ca_certificate": None,
+    "revoked_by": None,
+    "revoked_at": None,
+    "generation": 1,
+    "fingerprint": "sha256:" + "0" * 64,
+    "secret_version": None,
+    "plain_http": False,
+    "allowed_networks": [],
+    "auth_realms": [],
+    "repositories": [],
+    "fleets": [],
+    "referrers": False,
+    "check": {"outcome": "skipped", "problem": None},
 }
 OF_DEVICES: Json = {
     "device": None,
