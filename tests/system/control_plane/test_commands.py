@@ -320,7 +320,8 @@ def test_a_wrong_call_exits_2(arguments: tuple[str, ...]) -> None:
     [
         (("operators", "list"),
          {"CONTROL_PLANE_DATABASE_URL", "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE"}),
-        (("audit", "verify"), {"CONTROL_PLANE_DATABASE_URL"}),
+        (("audit", "verify"),
+         {"CONTROL_PLANE_DATABASE_URL", "CONTROL_PLANE_STATEMENT_PUBLIC_KEY_FILE"}),
         (("migrate",), {"CONTROL_PLANE_MIGRATION_DATABASE_URL"}),
         (("connections", "list"), {"CONTROL_PLANE_TOKEN"}),
     ],
