@@ -4,24 +4,14 @@ Whoever leaves, stops, or dies then leaves nothing behind, and whoever comes rea
 """
 
 import asyncio
-import contextlib
-import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from facade.arrivals.arrival import ArrivalEndedError
-from facade.content.source import PullInProgress
-from facade.registries.payer import FREE
 from facade.registries.spender import spending
 from facade.store.announcement import ANNOUNCEMENT
-from facade.store.file_lock import lock_exclusively
-from facade.values.byte_range import ByteRanges, Span
 from facade.values.piece import PIECE_BYTES, WrongBytesError
-from facade.values.pull_path import Pull
-from shared.oci import RepositoryName
 from shared.upstream.errors import UpstreamError
 from tests.faults.mixtures import BLOB, LENGTH, REPOSITORY, Account, serve
 from tests.faults.stored_files import partials
@@ -35,40 +25,10 @@ from tests.support.simulators.behaviour import (
     OtherBytes,
     Ranged,
 )
+from tests.unit.facade.arrivals.before_room import nobody_makes_room, pieces
 
 OTHER = "team/other"
 BREAKS = Ranged(breaks_at=PIECE_BYTES + 1)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Two facades' stores on one folder, before a registry that has the blob."""
-    world = await World.start(tmp_path, 64 * PIECE_BYTES, "g")
-    yield world
-    await world.stop()
-
-
-@contextlib.contextmanager
-def nobody_makes_room(world: World) -> Iterator[None]:
-    """Make room for so long that nobody else has a turn."""
-    evictor = os.open(world.layout.evictor_lock, os.O_RDWR | os.O_CREAT)
-    try:
-        assert lock_exclusively(evictor)
-        yield
-    finally:
-        os.close(evictor)
-
-
-async def pieces(world: World, end: int | None = None) -> AsyncGenerator[bytes, None]:
-    """Yield what a device is given that pulls the whole blob, or its beginning."""
-    host, process = world.hosts["g"], world.processes[0]
-    pull = Pull(host.simulator.host, RepositoryName.parse(REPOSITORY), BLOB.kind, BLOB.digest)
-    first = None if end is None else ByteRanges(((0, end - 1),))
-    asked = PullInProgress(pull, host.connection, process.upstreams, FREE, first)
-    async with process.content.blob(asked) as blob:
-        part = await (blob.whole() if end is None else blob.part(Span(0, end, LENGTH)))
-        async for piece in part.pieces:
-            yield bytes(piece)
 
 
 async def test_who_leaves_then_leaves_nothing(world: World) -> None:

@@ -6,57 +6,21 @@ those that make the digest with them.
 
 import asyncio
 import contextlib
-import os
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from facade.content.source import PullInProgress
-from facade.registries.payer import FREE
 from facade.rights.right import FlightKey
 from facade.store.announcement import ANNOUNCEMENT, Announcement
 from facade.store.bringing import BringingShare
-from facade.store.file_lock import lock_exclusively
 from facade.values.piece import PIECE_BYTES, WrongBytesError
-from facade.values.pull_path import Pull
-from shared.oci import RepositoryName
 from tests.faults.mixtures import BLOB, REPOSITORY, serve
 from tests.faults.stored_world import World
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Honest, InTurn, Ranged
+from tests.unit.facade.arrivals.before_room import nobody_makes_room, pieces
 
 RESETS_IN_THE_BEGINNING = Ranged(breaks_at=PIECE_BYTES + 1)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Two facades' stores on one folder, before a registry that has the blob."""
-    world = await World.start(tmp_path, 64 * PIECE_BYTES, "g")
-    yield world
-    await world.stop()
-
-
-@contextlib.contextmanager
-def nobody_makes_room(world: World) -> Iterator[None]:
-    """Make room for so long that nobody else has a turn."""
-    evictor = os.open(world.layout.evictor_lock, os.O_RDWR | os.O_CREAT)
-    try:
-        assert lock_exclusively(evictor)
-        yield
-    finally:
-        os.close(evictor)
-
-
-async def pieces(world: World) -> AsyncIterator[bytes]:
-    """Yield what a device is given that pulls the whole blob."""
-    host, process = world.hosts["g"], world.processes[0]
-    pull = Pull(host.simulator.host, RepositoryName.parse(REPOSITORY), BLOB.kind, BLOB.digest)
-    asked = PullInProgress(pull, host.connection, process.upstreams, FREE)
-    async with process.content.blob(asked) as blob:
-        async for piece in (await blob.whole()).pieces:
-            yield bytes(piece)
 
 
 async def test_the_first_bytes_do_not_wait_for_room(world: World) -> None:

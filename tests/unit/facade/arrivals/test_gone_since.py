@@ -5,8 +5,6 @@ Whoever has begun and ended since has brought it: then nobody brings it again.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -22,14 +20,6 @@ from tests.support.simulators.behaviour import Holds, Honest
 
 SLOW, QUICK = "team/slow", "team/quick"
 IN_FLIGHT_BYTES: Final = 4 * PIECE_BYTES  # that had come when somebody looked
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Two facades' stores on one folder, before a registry that has the blob twice."""
-    world = await World.start(tmp_path, 64 * PIECE_BYTES, "g")
-    yield world
-    await world.stop()
 
 
 @pytest.mark.parametrize("process", [0, 1])
